@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from evals.acquired import acquire, embedder
+from evals.acquired import MAX_PIXELS, acquire, embedder
 from evals.page import Figure, Findings
 from evals.photos import jpeg, reduced
 from evals.sources import foods, photographs, portraits
 from evals.text import likeliest_names, with_text, words_of
 from evals.verdicts import shows_people
+from triptych.ai.context import AssetStepOutcome
+from triptych.ai.pictures import in_proportion
 from triptych.ai.step import Snapshot
+from triptych.ai.steps.people.faces import LONGEST_SIDE, PEOPLE_FINDING
 from triptych.ai.steps.tags.tags import find_tags
 from triptych.embedders.text_encoder import TextEncoder
+from triptych.features.feature_store import Feature
+from triptych.features.picture_people import PEOPLE, People, PicturePeople
+from triptych.media.decode import decode
 from triptych.settings.settings import Settings
 from triptych.wiring.models import open_text_encoder
 
@@ -40,8 +48,9 @@ PERSON = "a photograph of a person"
 ABOUT = """
 *People*: {portraits} portraits and {photographs} photographs of tabler-ui (npm), {people} of these
 with people at least a tenth of the picture high, and {foods} foods; labelled by eye. A picture is
-said to show people if it has a tag such as person, face, crowd, child or couple. Baseline: the
+said to show people if a face is found in it: people who are seen from behind are not. Baseline: the
 cosine with the text "{text}" at the threshold with the best F1 on these very pictures.
+*One person*: the portraits that are said to show exactly one, in a close-up.
 
 *Tags* of the same photographs: all {labelled} are labelled by eye, by one judge, with every word of
 the vocabulary that is right for them. Baseline: the name of the likeliest class of the bundled
@@ -62,7 +71,8 @@ def measure() -> Findings:
     faces = {name: path.read_bytes() for name, path in portraits().items() if name != MASKED}
     dishes = {one.code: one.path.read_bytes() for one in foods()[::EVERY_FOOD]}
     peopled = {name for name in counted if "person" in right[name]}
-    shown = with_text(acquire({**faces, **counted, **dishes}), text)
+    bodies = {**faces, **counted, **dishes}
+    shown = _with_faces(with_text(acquire(bodies), text), list(bodies.values()))
     truth = np.array([name in faces or name in peopled for name in shown.urls])
     about = ABOUT.format(
         portraits=len(faces),
@@ -72,7 +82,12 @@ def measure() -> Findings:
         text=PERSON,
         labelled=len(right),
     )
-    figures = [*_people(shown, text, truth), *_tags(with_text(acquire(scenes), text), right)]
+    alone = np.array([name in faces for name in shown.urls])
+    figures = [
+        *_people(shown, text, truth),
+        _alone(shown, alone),
+        *_tags(with_text(acquire(scenes), text), right),
+    ]
     return Findings("People and tags", about, figures)
 
 
@@ -85,6 +100,42 @@ def _people(shown: Snapshot, text: TextEncoder, truth: Marked) -> list[Figure]:
         Figure("people: recall", {name: share[0] for name, share in shares.items()}, "≥ 0.85"),
         Figure("people: precision", {name: share[1] for name, share in shares.items()}, "≥ 0.85"),
     ]
+
+
+def _with_faces(shown: Snapshot, bodies: Sequence[bytes]) -> Snapshot:
+    """Return a snapshot with the people of its pictures, found as the AI phase does it."""
+    found = []
+    for body in bodies:
+        square = decode(body, size=LONGEST_SIDE, max_pixels=MAX_PIXELS)
+        found += PEOPLE_FINDING.compute([in_proportion(square, LONGEST_SIDE)])
+    return replace(shown, context=replace(shown.context, features=_Found(found)))
+
+
+class _Found:
+    """The results of the asset step `people`, by row."""
+
+    def __init__(self, results: Sequence[Mapping[str, Any]]) -> None:
+        self._results = results
+
+    def outcome(self, step: str) -> AssetStepOutcome | None:
+        """Return that it is done."""
+        return AssetStepOutcome() if step == PEOPLE.name else None
+
+    def read(self, step: str) -> Iterator[tuple[int, Feature]]:
+        """Yield each row and its feature."""
+        assert step == PEOPLE.name
+        for row, result in enumerate(self._results):
+            yield row, Feature(bytes(32), result)
+
+
+def _alone(shown: Snapshot, alone: Marked) -> Figure:
+    """Return how many of the portraits are said to show one person in a close-up."""
+    right = 0
+    for row, feature in shown.context.features.read(PEOPLE.name):
+        people = PicturePeople.of(feature)
+        if people is not None and alone[row]:
+            right += people.people is People.ONE and people.close_up
+    return Figure("portraits: one person in a close-up", {"Triptych": right / int(alone.sum())})
 
 
 def _recall_and_precision(said: Marked, truth: Marked) -> tuple[float, float | None]:

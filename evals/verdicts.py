@@ -1,7 +1,7 @@
 """What Triptych says of pictures, read in one place for all rooms.
 
-Today the step `duplicates` knows one verdict, and people are found by tags. When that changes,
-only `verdicts` and `shows_people` change, and every room measures what is said then.
+Today the step `duplicates` knows one verdict, and people are found by their faces. When that
+changes, only `verdicts` and `shows_people` change, and every room measures what is said then.
 """
 
 from __future__ import annotations
@@ -13,12 +13,7 @@ import numpy.typing as npt
 
 from triptych.ai.step import Snapshot
 from triptych.ai.steps.duplicates.duplicates import find_duplicates
-from triptych.ai.steps.tags.tags import find_tags
-
-PEOPLE_TAGS = frozenset(
-    {"person", "face", "crowd", "baby", "child", "couple", "bride and groom", "athlete", "runner"}
-    | {"dancer", "doctor", "chef"}
-)
+from triptych.features.picture_people import PEOPLE, People, PicturePeople
 
 
 class Verdict(IntEnum):
@@ -47,6 +42,9 @@ def verdicts(snapshot: Snapshot) -> Verdicts:
 
 
 def shows_people(snapshot: Snapshot) -> npt.NDArray[np.bool_]:
-    """Return which of a snapshot's assets are said to show people; its context has a text side."""
-    marks = find_tags(snapshot).marks["tags"]
-    return np.array([bool(PEOPLE_TAGS.intersection(tags or ())) for tags in marks])
+    """Return which of a snapshot's assets are said to show people; its context has the features."""
+    shown = np.zeros(len(snapshot), np.bool_)
+    for row, feature in snapshot.context.features.read(PEOPLE.name):
+        people = PicturePeople.of(feature)
+        shown[row] = people is not None and people.people is not People.NONE
+    return shown

@@ -17,9 +17,10 @@ one_thread_each()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Reading the text in a picture takes a quarter of a CPU second, and its model a second to load:
-# tests that are about it turn it on.
+# Reading the text in a picture takes a quarter of a CPU second, and its model a second to load.
+# Looking for people takes up to a fifth. Tests that are about either turn it on.
 os.environ["TRIPTYCH_OCR"] = "false"
+os.environ["TRIPTYCH_PEOPLE"] = "false"
 
 pytest.register_assert_rewrite("tests.support")
 

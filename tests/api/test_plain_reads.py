@@ -12,6 +12,7 @@ from tests.support.api_server import commit, pictures, serving
 from triptych.api import assets
 from triptych.api.app import create_app
 from triptych.features.feature_store import Feature
+from triptych.features.picture_people import PEOPLE, Face, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
@@ -43,6 +44,15 @@ async def test_both_ways_answer_the_same(
                 }
             ],
             "left_out": 2,
+        }
+        assert (await plain.get(one)).json["people"] is None
+        people = PicturePeople.with_faces([Face(0.9, 0.1, 0.2, 0.3, 0.4)])
+        await plain.stores.features.put(PEOPLE, [Feature(sha256, people.as_result())])
+        assert (await plain.get(one)).json["people"] == {
+            "people": "one",
+            "close_up": True,
+            "faces": [{"confidence": 0.9, "x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}],
+            "left_out": 0,
         }
         monkeypatch.setattr(assets, "PLAIN_READS", {})
         async with serving(migrated_dsn, tmp_path) as fastapi:

@@ -64,6 +64,21 @@ export interface Look {
   } | null;
 }
 
+/** The people in pictures, by their faces; only `on` where the installation looks for none. */
+export interface PeopleInPictures {
+  on: boolean;
+  looked_at?: number;
+  none?: number;
+  one?: number;
+  group?: number;
+  close_up?: number;
+  shares?: Record<'none' | 'one' | 'group' | 'close_up', number>;
+  examples?: Record<'one' | 'group' | 'close_up', string[]>;
+  unreadable?: number;
+  not_looked_at_yet?: number;
+  problem?: string;
+}
+
 /** The text in pictures; only `on` where the installation reads none. */
 export interface TextInPictures {
   on: boolean;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
@@ -31,6 +32,7 @@ from triptych.errors import (
     RunNotFound,
     SnapshotCollected,
 )
+from triptych.features.picture_people import PEOPLE, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText
 from triptych.messages import check_brand
 from triptych.model import Asset, Metadata, Slice
@@ -235,7 +237,7 @@ def matching(asked: Filters) -> AssetFilter:
 async def get_asset(
     context: Context, asset: AssetPath, asked: Annotated[WholeAssetAsked, Query()]
 ) -> Json:
-    """One asset with its marks and text, from its brand's current snapshot or that of a `run`."""
+    """One asset with its marks, text and people, from the current snapshot or that of a `run`."""
     brand, key = asset
 
     async def work(stores: ReadStores) -> tuple[Asset, Metadata]:
@@ -244,9 +246,13 @@ async def get_asset(
     answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=asked.fresh)
     found, marks = answer.value
     # By content, and so the same in every snapshot and whichever database answers.
-    features = await context.stores.features.read(TEXT, [found.sha256])
-    text = PictureText.of(features.get(found.sha256))
-    whole = AssetWhole.of(found, marks=marks, text=text)
+    features = context.stores.features
+    texts, shown = await asyncio.gather(
+        features.read(TEXT, [found.sha256]), features.read(PEOPLE, [found.sha256])
+    )
+    text = PictureText.of(texts.get(found.sha256))
+    people = PicturePeople.of(shown.get(found.sha256))
+    whole = AssetWhole.of(found, marks=marks, text=text, people=people)
     return Json(whole, headers=read_headers(answer, found.run_id))
 
 

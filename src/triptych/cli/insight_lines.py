@@ -36,12 +36,22 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "not_read_yet": ("that was not read yet", "that were not read yet"),
             "rare_words_dropped": ("rare word left out", "rare words left out"),
         },
+        "people": {
+            "none": ("picture without people", "pictures without people"),
+            "one": ("with one person", "with one person"),
+            "group": ("with a group", "with a group"),
+            "close_up": ("close-up", "close-ups"),
+            "unreadable": ("that cannot be read", "that cannot be read"),
+            "not_looked_at_yet": ("not looked at yet", "not looked at yet"),
+        },
     }
 )
 """The figures of Triptych's own steps that say something about a brand, as one and as several.
 
 Their other fields, such as models, thresholds and what was compared, are about the step.
 """
+SETTINGS = MappingProxyType({"text": "TRIPTYCH_OCR", "people": "TRIPTYCH_PEOPLE"})
+"""Of the steps that an installation can turn off."""
 LOST_FIGURE = {LOST: ("picture that could not be read", "pictures that could not be read")}
 MOST = MappingProxyType(
     {"look": ("palette", "word"), "tags": ("tags", "tag"), "text": ("words", "word")}
@@ -76,7 +86,7 @@ def _said(kind: str, result: Mapping[str, object]) -> Iterator[str]:
         yield from _scalars(result)
         return
     if result.get("on") is False:
-        yield "off (TRIPTYCH_OCR)"
+        yield f"off ({SETTINGS[kind]})"
     for name, (one, several) in {**FIGURES[kind], **LOST_FIGURE}.items():
         if isinstance(count := result.get(name), int):
             yield f"{count:,} {one if count == 1 else several}"

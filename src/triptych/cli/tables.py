@@ -219,7 +219,7 @@ def print_assets(assets: Sequence[AssetShown], total: int, following: str | None
 
 
 def print_asset(asset: AssetWhole) -> None:
-    """Print what is known of an asset, its metadata, its marks and the text in it included."""
+    """Print what is known of an asset, its metadata, marks, people and text included."""
     pixels = f"{asset.width:,}×{asset.height:,} " if asset.width and asset.height else ""
     console.print(f"[bold]{shown(asset.url)}[/]", soft_wrap=True)
     console.print(f"  of      {shown(asset.brand)}, run {asset.run_id}", soft_wrap=True)
@@ -230,6 +230,11 @@ def print_asset(asset: AssetWhole) -> None:
     for name, value in (("metadata", asset.metadata), ("marks", asset.marks)):
         for key, each in value.items():
             console.print(f"  {name:<8}{shown(str(key))}: {shown(str(each))}", soft_wrap=True)
+    if asset.people:
+        close_up = ", in a close-up" if asset.people.close_up else ""
+        faces = len(asset.people.faces) + asset.people.left_out
+        counted = f", {faces:,} faces" if faces > 1 else ""
+        console.print(f"  people  {asset.people.people.value}{counted}{close_up}")
     for line in asset.text.lines if asset.text else ():
         console.print(f"  text    {shown(line.text)}", soft_wrap=True)
     if asset.text and asset.text.left_out:

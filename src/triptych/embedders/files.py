@@ -10,8 +10,12 @@ from pathlib import Path
 
 from triptych.errors import ModelError
 
+ANOTHER_MODEL = "name another model with TRIPTYCH_EMBEDDER"
 
-def package_file(package: str, name: str, *, sha256: str, project: str) -> Path:
+
+def package_file(
+    package: str, name: str, *, sha256: str, project: str, otherwise: str = ANOTHER_MODEL
+) -> Path:
     """Return the file ``name`` of an installed package, whose content must have a known hash.
 
     The package is located, not imported: importing may be slow, or need missing dependencies.
@@ -21,6 +25,7 @@ def package_file(package: str, name: str, *, sha256: str, project: str) -> Path:
         name: the file's path within it.
         sha256: of its content, in hexadecimal.
         project: the requirement that provides the package.
+        otherwise: the remedy besides installing it.
 
     Raises:
         ModelError: it is missing, or has another hash.
@@ -29,7 +34,7 @@ def package_file(package: str, name: str, *, sha256: str, project: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(
             f"The package {project.partition('==')[0]} is not installed.",
-            remedy=f"Install {project}, or name another model with TRIPTYCH_EMBEDDER.",
+            remedy=f"Install {project}, or {otherwise}.",
         )
     path = Path(spec.submodule_search_locations[0]) / name
     try:

@@ -141,6 +141,11 @@ class Settings(ToldSettings):
         description="Whether the text in pictures is read, after the commit: about a quarter of a "
         "CPU second for each new picture.",
     )
+    people: bool = Field(
+        True,
+        description="Whether people are looked for in pictures, by their faces and after the "
+        "commit: up to a fifth of a CPU second for each new picture. Nobody is recognised.",
+    )
     postgres_bin: Path | None = Field(
         None, description="Folder of Postgres' own binaries, instead of the wheel's."
     )

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from triptych.features.picture_people import PicturePeople
 from triptych.features.picture_text import PictureText
 from triptych.model import Asset, Metadata
 from triptych.snapshots.asset_ids import asset_id, read_asset_id
@@ -83,4 +84,8 @@ class AssetWhole(AssetShown, frozen=True, kw_only=True):
     text: Annotated[
         PictureText | None,
         Meta(description="Text in the picture; null: it was not read yet, or cannot be read."),
+    ] = None
+    people: Annotated[
+        PicturePeople | None,
+        Meta(description="People in it; null: it was not looked at yet, or cannot be read."),
     ] = None

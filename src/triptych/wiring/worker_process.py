@@ -13,12 +13,13 @@ from triptych.acquire.buffer import Buffer
 from triptych.acquire.item_fetcher import ItemFetcher
 from triptych.acquire.object_reader import ObjectReader
 from triptych.acquire.phase import Acquire, AcquireLimits
-from triptych.ai.asset_step import discover_asset_steps
+from triptych.ai.asset_step import AssetStep, discover_asset_steps
 from triptych.ai.phase import AiPhase, AssetSteps
 from triptych.ai.pictures import StoredPictures
 from triptych.ai.pixels import StoredPixels
 from triptych.ai.step import discover
 from triptych.ai.vocabulary import read_vocabulary
+from triptych.features.picture_people import PEOPLE
 from triptych.features.picture_text import TEXT
 from triptych.fetch.body_budget import BodyBudget
 from triptych.fetch.down_hosts import DownHosts, contact_limits
@@ -337,11 +338,17 @@ async def _ai(services: Services, stack: AsyncExitStack, models: LoadedModels) -
         # Read for each brand, so that an edit takes effect from the next brand on.
         vocabulary=partial(read_vocabulary, settings.tags),
         assets=AssetSteps(
-            [step for step in discover_asset_steps() if settings.ocr or step.name != TEXT.name],
+            _asset_steps(settings),
             services.stores.features,
             StoredPictures(store, decoders, max_pixels=settings.decode_max_pixels),
         ),
     )
+
+
+def _asset_steps(settings: Settings) -> list[AssetStep]:
+    """Return the asset steps that run here: all that are installed but for what is turned off."""
+    on = {TEXT.name: settings.ocr, PEOPLE.name: settings.people}
+    return [step for step in discover_asset_steps() if on.get(step.name, True)]
 
 
 async def check_wiring(settings: Settings, dsn: str) -> None:

@@ -21,6 +21,7 @@ from triptych.ai.ai_store import Marks
 from triptych.database.session import Database
 from triptych.errors import ObjectMissing, RunNotFound, SnapshotCollected
 from triptych.features.feature_store import Feature
+from triptych.features.picture_people import PEOPLE, Face, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.model import Insight, Run
 from triptych.objects import ObjectStore, open_store
@@ -128,7 +129,7 @@ async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
 
 
 @pytest.mark.parametrize("kind", [CSV, JSON_LINES, PARQUET], ids=lambda kind: kind.name)
-async def test_the_text_in_pictures_is_a_column(
+async def test_text_and_people_in_pictures_are_columns(
     stores: Stores, store: ObjectStore, kind: ExportFormat
 ) -> None:
     run = await marked_snapshot(stores, store)
@@ -138,21 +139,26 @@ async def test_the_text_in_pictures_is_a_column(
     await stores.features.put(
         TEXT, [Feature(first.sha256, text.as_result()), Feature(second.sha256, None, "broken")]
     )
+    none, group = (PicturePeople.with_faces([Face(0.9, 0, 0, 1, 1)] * n) for n in (0, 2))
+    await stores.features.put(
+        PEOPLE,
+        [Feature(first.sha256, group.as_result()), Feature(second.sha256, none.as_result())],
+    )
     files = Files()
     wanted = ExportRequest(run.id, "nike", kind, files.open)
     await export(stores.snapshots, store, wanted, features=stores.features)
     (content,) = files.finished.values()
-    column: list[str | None]
     if kind is PARQUET:
-        column = pq.read_table(io.BytesIO(content)).column("text").to_pylist()
+        rows = pq.read_table(io.BytesIO(content)).to_pylist()
     elif kind is CSV:
-        rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-        column = [row["text"] or None for row in rows]
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     else:
-        column = [json.loads(line)["text"] for line in content.splitlines()]
+        rows = [json.loads(line) for line in content.splitlines()]
     # A cell of a CSV has one line.
     expected = "SALE -50 %" if kind is CSV else "SALE\n-50 %"
-    assert column == [expected] + [None] * (ASSETS - 1)
+    assert [row["text"] or None for row in rows] == [expected] + [None] * (ASSETS - 1)
+    people = [row["people"] or None for row in rows]
+    assert people == ["group", "none"] + [None] * (ASSETS - 2)
 
 
 async def test_webdataset_shards_have_bytes_columns_and_embedding(

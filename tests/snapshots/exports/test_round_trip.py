@@ -27,7 +27,7 @@ from triptych.model import Metadata, Run
 from triptych.objects import open_store
 from triptych.runs.run_store import RowsRead
 from triptych.snapshots.exports import metadata_columns
-from triptych.snapshots.exports.columns import imported_rows
+from triptych.snapshots.exports.columns import OWN_IMPORTED, PEOPLE_COLUMN, imported_rows
 from triptych.snapshots.exports.csv_table import CSV
 from triptych.snapshots.exports.export import ExportRequest, export
 from triptych.snapshots.exports.export_format import ExportFormat
@@ -244,6 +244,12 @@ async def test_a_cell_that_was_edited_counts(tmp_path: Path) -> None:
 def test_rows_of_other_lists_stay_as_they_are() -> None:
     values = {"metadata": '{"a": 1}', "title": "x", "phash": "1"}
     assert imported_rows(values) is None
+
+
+def test_rows_that_were_exported_before_a_column_came_are_known() -> None:
+    before = {**dict.fromkeys(OWN_IMPORTED), "metadata": '{"a": 1}', "a": 1}
+    assert imported_rows(before) == [{"a": 1}]
+    assert imported_rows({**before, PEOPLE_COLUMN: "group"}) == [{"a": 1}]
 
 
 def test_columns_are_bounded_and_what_has_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

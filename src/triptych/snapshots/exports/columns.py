@@ -48,7 +48,9 @@ MARKED = FIELDS.index("model")
 """Before this column stand the marks."""
 TEXT_COLUMN = "text"
 """The text in the picture, a line of it in each line."""
-OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN})
+PEOPLE_COLUMN = "people"
+"""`none`, `one` or `group`, by the faces in the picture."""
+OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN, PEOPLE_COLUMN})
 """The columns of every table, whatever the metadata."""
 OWN_IMPORTED = OWN - NO_METADATA - {"url"}
 """Those by which a row of an exported table is known; its URL is read apart."""
@@ -65,6 +67,8 @@ class Exported:
     """The same for all assets of an export; none unless the format asks for them."""
     text: str | None = None
     """The text in the picture; None if it was not, or cannot be, read."""
+    people: str | None = None
+    """How many people it shows; None if it was not, or cannot be, looked at."""
 
 
 def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.Schema:
@@ -73,7 +77,7 @@ def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.
     types = {**TYPES, "embedding": vector}
     fields = [(name, types.get(name, pa.string())) for name in FIELDS]
     marks = [(name, MARK_TYPES[kind]) for name, kind in MARKS.items()]
-    marks.append((TEXT_COLUMN, pa.string()))
+    marks += [(TEXT_COLUMN, pa.string()), (PEOPLE_COLUMN, pa.string())]
     return pa.schema([*fields[:MARKED], *marks, *fields[MARKED:], *metadata.types.items()])
 
 
@@ -87,7 +91,8 @@ def described(exported: Exported) -> dict[str, Any]:
         for name, value in ((name, getattr(exported.asset, name)) for name in FIELDS[:MARKED])
     }
     marks = {name: exported.marks.get(name) for name in MARKS}
-    return {**row, **marks, TEXT_COLUMN: exported.text, "model": exported.asset.model}
+    features = {TEXT_COLUMN: exported.text, PEOPLE_COLUMN: exported.people}
+    return {**row, **marks, **features, "model": exported.asset.model}
 
 
 def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from triptych.features.feature_store import FeatureStore
+from triptych.features.picture_people import PEOPLE, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText
 from triptych.model import Asset
 from triptych.objects import ObjectStore
@@ -80,9 +81,15 @@ async def export(
         note(each)
     async for page in snapshots.stream_assets(wanted.run_id, batch=batch):
         marks = await snapshots.marks(wanted.run_id, [asset.key for asset in page])
-        texts = await _texts(features, page)
+        texts, people = await _texts(features, page), await _people(features, page)
         rows = [
-            Exported(asset, marks.get(asset.key, {}), columns, texts.get(asset.sha256))
+            Exported(
+                asset,
+                marks.get(asset.key, {}),
+                columns,
+                texts.get(asset.sha256),
+                people.get(asset.sha256),
+            )
             for asset in page
         ]
         if writer is None:
@@ -110,6 +117,15 @@ async def _texts(features: FeatureStore | None, page: Sequence[Asset]) -> dict[b
     found = await features.read(TEXT, list({asset.sha256 for asset in page}))
     texts = ((sha256, PictureText.of(feature)) for sha256, feature in found.items())
     return {sha256: text.text for sha256, text in texts if text is not None}
+
+
+async def _people(features: FeatureStore | None, page: Sequence[Asset]) -> dict[bytes, str]:
+    """Return how many people the pictures show that were looked at, by SHA-256."""
+    if features is None:
+        return {}
+    found = await features.read(PEOPLE, list({asset.sha256 for asset in page}))
+    shown = ((sha256, PicturePeople.of(feature)) for sha256, feature in found.items())
+    return {sha256: each.people.value for sha256, each in shown if each is not None}
 
 
 def _with_credentials(assets: Sequence[Asset]) -> int:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from triptych.ai.context import StepResult
 from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.tags.face_tags import FaceTags, face_tags
 from triptych.ai.steps.tags.tag_directions import TagDirections, directions
 from triptych.ai.vocabulary import Vocabulary
 from triptych.embedders.text_encoder import TextEncoder
@@ -59,8 +60,10 @@ Indices = npt.NDArray[np.intp]
 def find_tags(snapshot: Snapshot) -> StepResult:
     """Mark the snapshot's pictures with tags.
 
-    Pictures without an embedding get no tags. Without a text encoder nothing is tagged, and
-    `text_model` in the result is null. The order of the assets does not matter.
+    Where people are looked for, pictures with a face get "person", and close-ups "face", if the
+    vocabulary has these tags. Pictures without an embedding get no tags. Without a text encoder
+    nothing is tagged, and `text_model` in the result is null. The order of the assets does not
+    matter.
 
     The result::
 
@@ -90,8 +93,9 @@ def find_tags(snapshot: Snapshot) -> StepResult:
         )
         raise ValueError(message)
     known = directions(encoder, vocabulary)
-    hits = _find(snapshot, encoder, known)
     names = [tag.name for tag in vocabulary.tags]
+    faces = face_tags(snapshot, names)
+    hits = _find(snapshot, encoder, known, faces)
     marks: list[list[str] | None] = [None] * len(snapshot)
     for row, tag in zip(hits.rows.tolist(), hits.tags.tolist(), strict=True):
         given = marks[row]
@@ -99,11 +103,13 @@ def find_tags(snapshot: Snapshot) -> StepResult:
             marks[row] = [names[tag]]
         else:
             given.append(names[tag])
-    unknown = int((~known.known).sum())
+    never = ~known.known
+    never[faces.given] = False
+    unknown = int(never.sum())
     return StepResult(_result(snapshot, vocabulary, encoder.model, hits, unknown), {"tags": marks})
 
 
-TAGS = Step("tags", 2, find_tags)
+TAGS = Step("tags", 3, find_tags)
 
 
 class _Hits:
@@ -115,7 +121,11 @@ class _Hits:
         self.scores: Floats = np.empty(0, np.float32)
 
 
-def _find(snapshot: Snapshot, encoder: TextEncoder, directions: TagDirections) -> _Hits:
+def _find(
+    snapshot: Snapshot, encoder: TextEncoder, directions: TagDirections, faces: FaceTags
+) -> _Hits:
+    alike = directions.alike.copy()
+    alike[faces.given] = alike[:, faces.given] = False
     parts: list[tuple[Indices, Indices, Floats]] = []
     count = len(snapshot.embeddings)
     for start in range(0, count, BLOCK_ROWS):
@@ -125,15 +135,14 @@ def _find(snapshot: Snapshot, encoder: TextEncoder, directions: TagDirections) -
         if directions.graphic is not None:
             graphic = block @ directions.graphic >= GRAPHIC
         _leave_out_doubtful(scores, directions, graphic)
+        faces.put_into(scores, start)
         # A stable sort: the vocabulary's order breaks ties.
         best = np.argsort(-scores, axis=1, kind="stable")[:, :EXAMINED]
         values = np.take_along_axis(scores, best, axis=1)
         given = values > 0
         for rank in range(1, best.shape[1]):
             before = best[:, :rank]
-            given[:, rank] &= ~(directions.alike[best[:, rank], before.T].T & given[:, :rank]).any(
-                axis=1
-            )
+            given[:, rank] &= ~(alike[best[:, rank], before.T].T & given[:, :rank]).any(axis=1)
         given &= given.cumsum(axis=1) <= TAGS_OF_ONE
         at, rank_of = np.nonzero(given)
         parts.append((snapshot.embedded[start + at], best[at, rank_of], values[at, rank_of]))

@@ -1,0 +1,1 @@
+"""People in pictures: their faces are found and counted, and belong to nobody."""
