@@ -29,5 +29,6 @@ pytest_plugins = [
     "tests.support.aws",
     "tests.support.mongodb",
     "tests.support.cli_process",
+    "tests.support.data_folder",
     "tests.support.picture_server",
 ]

@@ -33,7 +33,8 @@ BACKUPS = 4
 """Every second one is killed."""
 
 
-async def test_what_is_no_backup_or_no_data_folder_is_said(cli: Cli, tmp_path: Path) -> None:
+async def test_what_is_no_backup_or_no_data_folder_is_said(new_cli: Cli, tmp_path: Path) -> None:
+    cli = new_cli
     none = await cli("backup", str(tmp_path / "backups"))
     assert (none.code, none.out) == (1, "")
     assert "There is no database in" in none.err
