@@ -30,5 +30,6 @@ pytest_plugins = [
     "tests.support.aws",
     "tests.support.mongodb",
     "tests.support.cli_process",
+    "tests.support.data_folder",
     "tests.support.picture_server",
 ]

@@ -33,15 +33,15 @@ BACKUPS = 4
 """Every second one is killed."""
 
 
-async def test_what_is_no_backup_or_no_data_folder_is_said(cli: Cli, tmp_path: Path) -> None:
-    none = await cli("backup", str(tmp_path / "backups"))
+async def test_what_is_no_backup_or_no_data_folder_is_said(new_cli: Cli, tmp_path: Path) -> None:
+    none = await new_cli("backup", str(tmp_path / "backups"))
     assert (none.code, none.out) == (1, "")
     assert "There is no database in" in none.err
-    forgotten = await cli("restore", "nike")
+    forgotten = await new_cli("restore", "nike")
     assert forgotten.code == 1
     assert "There is no folder" in forgotten.err
     assert "triptych snapshots" in forgotten.err
-    assert not cli.data.exists()
+    assert not new_cli.data.exists()
 
 
 async def got(session: aiohttp.ClientSession, path: str, **options: Any) -> Any:

@@ -15,63 +15,69 @@ from triptych.embedded.server import read_dsn
 from triptych.errors import DatabaseUnavailable
 
 
-async def test_run_commits_and_the_folder_can_be_read_afterwards(cli: Cli, tmp_path: Path) -> None:
+async def test_run_commits_and_the_folder_can_be_read_afterwards(
+    new_cli: Cli, tmp_path: Path
+) -> None:
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 55)
-        run = await cli("run", "nike", "--source", source)
+        run = await new_cli("run", "nike", "--source", source)
     assert run.code == 0, run.err
     assert "54 added" in run.out
-    status = await cli("status", "--json")
+    status = await new_cli("status", "--json")
     (brand,) = status.json()["brands"]
     assert (brand["name"], brand["assets"]) == ("nike", 54)
-    failures = await cli("failures", "nike", "--json")
+    failures = await new_cli("failures", "nike", "--json")
     (group,) = failures.json()["items"]
     assert (group["reason"], group["count"]) == ("not_found", 1)
     assert group["redrive"] == "if the file is there again"
-    assert "Will a redrive help? if the file is there again" in (await cli("failures", "nike")).out
-    first = (await cli("assets", "nike", "--limit", "30", "--json")).json()
+    assert (
+        "Will a redrive help? if the file is there again" in (await new_cli("failures", "nike")).out
+    )
+    first = (await new_cli("assets", "nike", "--limit", "30", "--json")).json()
     second = (
-        await cli("assets", "nike", "--after", first["next"], "--limit", "30", "--json")
+        await new_cli("assets", "nike", "--after", first["next"], "--limit", "30", "--json")
     ).json()
     assert len({asset["url"] for asset in first["items"] + second["items"]}) == 54
     assert (first["total"], second["total"], second["next"]) == (54, 54, None)
     assert "embedding" not in first["items"][0]
     for command in (["status"], ["status", "nike"], ["failures", "nike"], ["assets", "nike"]):
-        shown = await cli(*command)
+        shown = await new_cli(*command)
         assert (shown.code, shown.err) == (0, "")
         assert "not_found" in shown.out or "nike" in shown.out
-    exported = await cli("export", "nike", "--format", "csv", "--to", str(tmp_path / "out"))
+    exported = await new_cli("export", "nike", "--format", "csv", "--to", str(tmp_path / "out"))
     assert (exported.code, exported.err) == (0, ""), "no worker runs, so it does the work itself"
     assert (tmp_path / "out" / "nike.csv").read_text().count("\n") == 55
-    reported = await cli("report", "nike", "--to", str(tmp_path / "report"), "--json")
+    reported = await new_cli("report", "nike", "--to", str(tmp_path / "report"), "--json")
     assert str(tmp_path / "report" / "report.html") in reported.json()["files"]
-    unknown = await cli("redrive", "nike", "--reason", "bad_luck")
+    unknown = await new_cli("redrive", "nike", "--reason", "bad_luck")
     assert unknown.code == 1
     assert "--reason: There is no reason 'bad_luck'" in unknown.err
-    assert (await cli("redrive", "nike", "--reason", "too_large")).code == 1
-    redriven = (await cli("redrive", "nike", "--reason", "not_found", "--json")).json()
+    assert (await new_cli("redrive", "nike", "--reason", "too_large")).code == 1
+    redriven = (await new_cli("redrive", "nike", "--reason", "not_found", "--json")).json()
     assert (redriven["state"], redriven["expected"]) == ("active", 1)
 
 
-async def test_rows_are_counted_and_those_without_a_url_are_shown(cli: Cli, tmp_path: Path) -> None:
+async def test_rows_are_counted_and_those_without_a_url_are_shown(
+    new_cli: Cli, tmp_path: Path
+) -> None:
     path = tmp_path / "variants.csv"
     async with serve_pictures() as base:
         path.write_text(
             f"Image Src,SKU\n{base}/x/1.png,S1\n{base}/x/1.png,S2\n,S3\n{base}/x/2.png,S4\n"
         )
-        check = await cli("check", f"manifest:{path}")
+        check = await new_cli("check", f"manifest:{path}")
         assert (check.code, check.err) == (0, "")
         assert "4 read = 2 items + 1 merged + 1 refused" in check.out
-        assert not cli.data.exists(), "a check needs no database"
-        run = await cli("run", "nike", "--source", f"manifest:{path}")
+        assert not new_cli.data.exists(), "a check needs no database"
+        run = await new_cli("run", "nike", "--source", f"manifest:{path}")
     assert (run.code, run.err) == (0, "")
     assert "4 read = 2 items + 1 merged + 1 refused" in run.out
-    failures = await cli("failures", "nike", "--json")
+    failures = await new_cli("failures", "nike", "--json")
     assert failures.json()["refused_rows"] == {
         "items": [{"place": "line 4", "problem": "There is no URL in Image Src."}],
         "count": 1,
     }
-    assert "1 rows refused" in (await cli("failures", "nike")).out
+    assert "1 rows refused" in (await new_cli("failures", "nike")).out
 
 
 async def test_an_empty_list_empties_no_brand(cli: Cli, tmp_path: Path) -> None:
@@ -200,31 +206,31 @@ async def test_up_checks_its_wiring_before_it_is_up(
     assert says in only
 
 
-async def test_migrate_twice(cli: Cli) -> None:
-    assert (await cli("migrate")).code == 0
-    again = await cli("migrate", "--json")
+async def test_migrate_twice(new_cli: Cli) -> None:
+    assert (await new_cli("migrate")).code == 0
+    again = await new_cli("migrate", "--json")
     assert again.json() == {"applied": []}
-    assert (await cli("migrate", "--skip-long")).out == "Nothing to apply.\n"
+    assert (await new_cli("migrate", "--skip-long")).out == "Nothing to apply.\n"
 
 
-async def test_up_serves_what_is_submitted_and_stops_cleanly(cli: Cli, tmp_path: Path) -> None:
+async def test_up_serves_what_is_submitted_and_stops_cleanly(new_cli: Cli, tmp_path: Path) -> None:
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 40)
-        async with up_process(cli) as (process, _):
-            second = await cli("up")
+        async with up_process(new_cli) as (process, _):
+            second = await new_cli("up")
             assert second.code == 1
             assert str(process.pid) in second.err
-            watched = await cli("submit", "nike", "--source", source, "--watch", "--json")
+            watched = await new_cli("submit", "nike", "--source", source, "--watch", "--json")
             states = [json.loads(line) for line in watched.out.splitlines()]
             assert watched.code == 0
             assert (states[-1]["state"], states[-1]["ai_state"]) == ("committed", "done")
             versions = [state["version"] for state in states]
             assert versions == sorted(set(versions))
-            depths = (await cli("status", "--json")).json()["queues"]
+            depths = (await new_cli("status", "--json")).json()["queues"]
             assert all(depth["in_flight"] == 0 for depth in depths)
         assert process.returncode == 0
     with pytest.raises(DatabaseUnavailable):
-        await Database(read_dsn(cli.data)).fetch("select 1")
+        await Database(read_dsn(new_cli.data)).fetch("select 1")
 
 
 async def test_pause_resume_cancel_and_redrive(cli: Cli, tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ async def test_urls_are_a_runs_source_that_outlives_the_process(cli: Cli) -> Non
         (["https://x/feed.CSV?v=1"], "URL 1: https://x/feed.CSV?… is a list, not a picture."),
     ],
 )
-async def test_what_is_no_urls_is_refused(cli: Cli, args: list[str], says: str) -> None:
-    refused = await cli("submit", "nike", *args)
+async def test_what_is_no_urls_is_refused(new_cli: Cli, args: list[str], says: str) -> None:
+    refused = await new_cli("submit", "nike", *args)
     assert refused.code == 1
     assert says in refused.err
-    assert not cli.data.exists()
+    assert not new_cli.data.exists()

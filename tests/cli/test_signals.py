@@ -43,8 +43,8 @@ async def test_a_run_that_is_ended_leaves_no_postgres(
     assert only.startswith("nike has an active run already"), "no orphan was found"
 
 
-async def test_a_signal_while_postgres_starts_leaves_nothing_either(cli: Cli) -> None:
-    process = await cli.start("run", "nike", "--source", "manifest:/nowhere.csv")
+async def test_a_signal_while_postgres_starts_leaves_nothing_either(new_cli: Cli) -> None:
+    process = await new_cli.start("run", "nike", "--source", "manifest:/nowhere.csv")
 
     def started() -> bool:
         tree = ProcessTree(process.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.command_forks import Fork, Forks
+from tests.support.data_folder import provide
 
 PATIENCE_S = 120.0
 SHOWN_MAX_CHARS = 4_000
@@ -56,6 +60,18 @@ def _hear_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+@functools.cache
+def _forks() -> Forks:
+    return Forks()
+
+
+def pytest_unconfigure() -> None:
+    """End the process that forks commands."""
+    if _forks.cache_info().currsize:
+        _forks().close()
+        _forks.cache_clear()
+
+
 class Cli:
     """Runs `triptych` on one data folder, as it is installed beside a Python: ours by default."""
 
@@ -73,6 +89,7 @@ class Cli:
         }
 
     async def start(self, *args: str) -> Process:
+        """Start a command as an interpreter of its own."""
         return await asyncio.create_subprocess_exec(
             *(self.python, "-m", "triptych", *args),
             env=self.env,
@@ -82,8 +99,14 @@ class Cli:
             preexec_fn=_hear_signals,
         )
 
+    async def _fork(self, *args: str) -> Fork | None:
+        if self.python != sys.executable:
+            return None
+        return await _forks().start(args, self.env, self.data.parent)
+
     async def __call__(self, *args: str) -> Result:
-        process = await self.start(*args)
+        """Run a command to its end."""
+        process = await self._fork(*args) or await self.start(*args)
         communication = asyncio.create_task(process.communicate())
         done, _ = await asyncio.wait([communication], timeout=PATIENCE_S)
         if not done:
@@ -96,8 +119,16 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def new_cli(tmp_path: Path) -> Cli:
+    """The command on a data folder that the first command makes."""
     return Cli(tmp_path / "data")
+
+
+@pytest.fixture
+def cli(new_cli: Cli) -> Cli:
+    """The command on a data folder whose database is empty."""
+    provide(new_cli.data)
+    return new_cli
 
 
 @asynccontextmanager

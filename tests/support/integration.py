@@ -14,7 +14,9 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-SERVICES = frozenset({"postgres_server", "emulator", "mongodb_server", "site", "cli", "dashboard"})
+SERVICES = frozenset(
+    {"postgres_server", "emulator", "mongodb_server", "site", "new_cli", "dashboard"}
+)
 """Fixtures that stand for a database, a server or a process."""
 SLOW = ("integration", "prove", "aws")
 """The fast loop leaves out tests of these markers."""

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
+from tests.support.data_folder import provide
 from triptych.model import Asset, Run
 from triptych.settings.settings import Settings
 from triptych.wiring.local import Local, open_local
@@ -19,6 +20,7 @@ LOOPBACK = "127.0.0.0/8"
 @asynccontextmanager
 async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
     knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, **settings}
+    await asyncio.to_thread(provide, folder / "data")
     loaded = Settings.load(data=folder / "data", fetch_allow=LOOPBACK, **knobs)
     async with open_local(loaded) as local:
         yield local

@@ -1,0 +1,225 @@
+"""Commands as forks of one process that has imported the program, which takes two CPU seconds.
+
+The process that forks them is started once a test session, from this file. It has one thread and no
+event loop, so nothing is lost by a fork. A fork runs ``python -m triptych`` with the arguments, the
+environment, the folder and the pipes that are its own, and ends as an interpreter does. What a
+command imports by itself is not seen to be missing here: `Cli.start` starts an interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import pkgutil
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+
+from triptych.runtime.cpu import one_thread_each
+
+REQUEST_MAX_BYTES = 1 << 16
+"""Of the arguments, the environment and the folder of a command, as JSON."""
+HANDED_OVER = 4
+"""Descriptors that come with a request: stdin, stdout, stderr, and where its pid and code go."""
+PACKAGES = ("triptych.cli", "triptych.client", "triptych.api", "triptych.wiring")
+"""What the forks find imported, with what these packages import."""
+STARTING_THREADS = frozenset({"pyarrow", "onnxruntime", "cv2"})
+"""Packages that start threads when they are imported; a fork imports them and what needs them."""
+END_S = 60.0
+
+
+class _Refuse(MetaPathFinder):
+    """Lets no package be imported that starts threads."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name in STARTING_THREADS:
+            raise _Refused(f"{name} starts threads", name=name)
+
+
+class _Refused(ImportError):
+    """A module was not imported because it needs one of `STARTING_THREADS`."""
+
+
+def import_packages() -> None:
+    """Import all of `PACKAGES` that can be imported without starting a thread."""
+    refuse = _Refuse()
+    sys.meta_path.insert(0, refuse)
+    for package in PACKAGES:
+        parts = import_module(package).__path__
+        for module in pkgutil.walk_packages(parts, f"{package}."):
+            with suppress(_Refused):
+                import_module(module.name)
+    sys.meta_path.remove(refuse)
+
+
+class Forker:
+    """Forks a command for each request, until the other end of its socket is closed."""
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(requests, selectors.EVENT_READ)
+        self._answers: dict[int, tuple[int, int]] = {}
+        """By the descriptor of a fork that runs: its pid, and where its code goes."""
+
+    def serve(self) -> bool:
+        """Return True in a fork that has its command to run, False at the end."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is not self._requests:
+                    self._ended(key.fd)
+                    continue
+                body, handed, _, _ = socket.recv_fds(self._requests, REQUEST_MAX_BYTES, HANDED_OVER)
+                if not body:
+                    return False
+                if self._fork(body, handed):
+                    return True
+
+    def _fork(self, body: bytes, handed: Sequence[int]) -> bool:
+        threads = list(Path("/proc/self/task").iterdir())
+        assert len(threads) == 1, "locks of another thread would be held for ever"
+        *pipes, answer = handed
+        pid = os.fork()
+        if not pid:
+            self._close()
+            os.close(answer)
+            become(json.loads(body), pipes)
+            return True
+        for pipe in pipes:
+            os.close(pipe)
+        running = os.pidfd_open(pid)
+        self._answers[running] = pid, answer
+        self._selector.register(running, selectors.EVENT_READ)
+        with suppress(BrokenPipeError):
+            os.write(answer, f"{pid}\n".encode())
+        return False
+
+    def _ended(self, running: int) -> None:
+        self._selector.unregister(running)
+        os.close(running)
+        pid, answer = self._answers.pop(running)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with suppress(BrokenPipeError):  # Its test has ended before it.
+            os.write(answer, f"{code}\n".encode())
+        os.close(answer)
+
+    def _close(self) -> None:
+        self._selector.close()
+        self._requests.close()
+        for running, (_, answer) in self._answers.items():
+            os.close(running)
+            os.close(answer)
+
+
+def become(request: Mapping[str, object], pipes: Sequence[int]) -> None:
+    """Take over what a process of the request would be started with."""
+    for number, pipe in enumerate(pipes):
+        os.dup2(pipe, number)
+        os.close(pipe)
+    environment, arguments, folder = request["env"], request["args"], request["cwd"]
+    assert isinstance(environment, dict)
+    assert isinstance(arguments, list)
+    assert isinstance(folder, str)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["triptych", *arguments]
+    sys.path.insert(0, folder)
+
+
+class Fork:
+    """A command that runs: what `asyncio.subprocess.Process` has, as far as it is needed."""
+
+    def __init__(
+        self, pid: int, answer: asyncio.StreamReader, *pipes: asyncio.StreamReader
+    ) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._answer = answer
+        self._pipes = pipes
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """Return what it wrote to stdout and to stderr, when it has ended."""
+        out, err, code = await asyncio.gather(
+            *(pipe.read() for pipe in self._pipes), self._answer.read()
+        )
+        assert code, "the process that forks commands has died"
+        self.returncode = int(code)
+        return out, err
+
+
+class Forks:
+    """The process that forks commands, and the way to it."""
+
+    def __init__(self) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(theirs.fileno())],
+                env=interpreter() | {"PATH": os.environ["PATH"]},
+                pass_fds=[theirs.fileno()],
+            )
+
+    async def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> Fork | None:
+        """Start a command; None if only an interpreter of its own can run it."""
+        request = {"args": list(arguments), "env": dict(environment), "cwd": str(folder)}
+        body = json.dumps(request).encode()
+        if len(body) > REQUEST_MAX_BYTES or interpreter(environment) != interpreter():
+            return None
+        readers, writing = zip(*[await _pipe() for _ in range(3)], strict=True)
+        out, err, answer = readers
+        try:
+            socket.send_fds(self._requests, [body], [0, *writing])
+        finally:
+            for descriptor in writing:
+                os.close(descriptor)
+        pid = await answer.readline()
+        assert pid, "the process that forks commands has died"
+        return Fork(int(pid), answer, out, err)
+
+    def close(self) -> None:
+        self._requests.close()
+        self._process.wait(END_S)
+
+
+def interpreter(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables that Python reads when it starts. Where a command hangs is shown."""
+    given = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+    return given | {"PYTHONFAULTHANDLER": "1"}
+
+
+async def _pipe() -> tuple[asyncio.StreamReader, int]:
+    """Return a reader, and the descriptor that is written to."""
+    reading, writing = os.pipe()
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb")
+    )
+    return reader, writing
+
+
+if __name__ == "__main__":
+    # A background job, such as the tests may be, ignores them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    one_thread_each()
+    import_packages()
+    gc.freeze()  # A fork's collections would copy every page.
+    if Forker(socket.socket(fileno=int(sys.argv[1]))).serve():
+        runpy.run_module("triptych", run_name="__main__", alter_sys=True)
