@@ -119,7 +119,9 @@ class FaceDetector:
         while min(height, width) * scale >= CELL:
             size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
             small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-            offsets, scores = self._propose.run(None, {"input_1": _prepared(small[None])})
+            offsets, scores = self._propose.run(
+                None, {"input_1": _prepared(np.asarray(small, np.uint8)[None])}
+            )
             columns, rows = np.nonzero(scores[0, :, :, 1] >= PROPOSED_MIN)
             corners = STRIDE * np.stack([columns, rows], axis=1)
             found = np.hstack(
@@ -136,7 +138,8 @@ class FaceDetector:
 
 def _prepared(pictures: npt.NDArray[np.uint8]) -> Floats:
     """Return pictures (n, height, width, 3) as the networks take them: turned on their diagonal."""
-    return (pictures.transpose(0, 2, 1, 3).astype(np.float32) - 127.5) / 128
+    turned = pictures.transpose(0, 2, 1, 3).astype(np.float32)
+    return np.asarray((turned - 127.5) / 128, np.float32)
 
 
 def crops(picture: Picture, boxes: Boxes, side: int) -> Floats:
@@ -186,8 +189,8 @@ def best(boxes: Boxes, overlap: float) -> list[int]:
     """
     import cv2
 
-    corners, size = boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]
-    rows = cv2.dnn.NMSBoxes(np.hstack([corners, size]), boxes[:, 4], 0, overlap, top_k=PROPOSED_MAX)
+    edges = np.hstack([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]]).tolist()
+    rows = cv2.dnn.NMSBoxes(edges, boxes[:, 4].tolist(), 0, overlap, top_k=PROPOSED_MAX)
     return [int(row) for row in rows]
 
 
