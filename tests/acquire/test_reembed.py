@@ -55,25 +55,32 @@ async def test_reembedding_downloads_nothing_and_never_mixes_models(
         assert asset.embedding.shape != old.embedding.shape
 
 
-@pytest.mark.parametrize("left", [None, b"", b"no longer a picture", b"the same size"])
-async def test_g6_what_has_lost_its_object_is_fetched_again(
-    site: Site, tmp_path: Path, left: bytes | None
-) -> None:
-    source = write_manifest(tmp_path, site.base, "nike", 6)
+LEFT = (None, b"", b"no longer a picture", b"the same size")
+"""What there is in place of an object: None is nothing. The last is as long as the object was."""
+
+
+async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path: Path) -> None:
+    source = write_manifest(tmp_path, site.base, "nike", 9)
     async with local_at(tmp_path, embedder="bundled") as local:
         await ended(local, (await local.submit("nike", source=source)).id)
-        assets = await snapshot(local, "nike")
-    lost = tmp_path / "data" / "objects" / assets[0].object_key
-    if left is None:
-        lost.unlink()
-    else:
-        lost.write_bytes(left.ljust(assets[0].size_bytes) if left == b"the same size" else left)
+        *lost, whole = (await snapshot(local, "nike"))[: len(LEFT) + 1]
+    objects = tmp_path / "data" / "objects"
+    for left, asset in zip(LEFT, lost, strict=True):
+        path = objects / asset.object_key
+        if left is None:
+            path.unlink()
+        else:
+            path.write_bytes(left.ljust(asset.size_bytes) if left == b"the same size" else left)
     async with local_at(tmp_path, embedder=another_model(tmp_path)) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
-    assert (run.state, run.failed, run.kept, site.hits) == (RunState.COMMITTED, 0, 6, 7)
-    assert hashlib.sha256(lost.read_bytes()).digest() == assets[0].sha256
-    assert {asset.model for asset in after.values()} == {after[assets[1].url].model}
+    assert (run.state, run.failed, run.kept) == (RunState.COMMITTED, 0, 9)
+    for left, asset in zip(LEFT, lost, strict=True):
+        there = (objects / asset.object_key).read_bytes()
+        assert hashlib.sha256(there).digest() == asset.sha256, left
+    assert site.hits == 9 + len(LEFT)
+    assert {asset.model for asset in after.values()} == {after[whole.url].model}
+    assert after[whole.url].model != whole.model
 
 
 async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
-"""What a test shows of a command that did not end."""
+"""How tests run commands, and what they show of one that did not end."""
 
 from __future__ import annotations
 
-from tests.support.cli_process import SHOWN_MAX_CHARS, hung
+import asyncio
+
+import pytest
+
+from tests.support.cli_process import PATIENCE_S, SHOWN_MAX_CHARS, Cli, Result, hung
 
 STACKS = "Fatal Python error: Aborted\n\nCurrent thread (most recent call first):\n  File x\n\n"
 
@@ -17,3 +21,13 @@ def test_where_it_hung_comes_last_and_what_it_wrote_is_cut() -> None:
 
 def test_without_stacks_it_says_so() -> None:
     assert hung("out\n", "err\n") == "out\nerr\n\nIt wrote no stacks."
+
+
+@pytest.mark.parametrize("args", [["--version"], ["nosuch"], ["settings", "--json"]], ids=str)
+async def test_a_fork_does_what_an_interpreter_does(new_cli: Cli, args: list[str]) -> None:
+    forked = await new_cli(*args)
+    process = await new_cli.start(*args)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode is not None
+    assert forked == Result(process.returncode, out.decode(), err.decode())
+    assert forked.out + forked.err

@@ -11,6 +11,7 @@ import pyarrow
 import pyarrow.parquet
 
 from tests.support.cli_process import Cli
+from tests.support.data_folder import provide_models
 from tests.support.picture_server import serve_pictures
 from triptych.model import MARKS
 
@@ -35,6 +36,7 @@ async def exported(cli: Cli, folder: Path) -> pyarrow.Table:
 
 async def test_a_bad_list_is_undone(cli: Cli, tmp_path: Path) -> None:
     del cli.env["TRIPTYCH_EMBEDDER"]
+    provide_models(cli.data)
     path = tmp_path / "feed.csv"
     async with serve_pictures() as base:
         rows = [f"{base}/x/{n}.png,Shoe {n}\n" for n in range(6)]

@@ -31,7 +31,10 @@ REQUEST_MAX_BYTES = 1 << 16
 """Of the arguments, the environment and the folder of a command, as JSON."""
 HANDED_OVER = 4
 """Descriptors that come with a request: stdin, stdout, stderr, and where its pid and code go."""
-PACKAGES = ("triptych.cli", "triptych.client", "triptych.api", "triptych.wiring")
+PACKAGES = tuple(
+    f"triptych.{name}"
+    for name in ("cli", "client", "api", "wiring", "workers", "gather", "media", "ai", "snapshots")
+)
 """What the forks find imported, with what these packages import."""
 STARTING_THREADS = frozenset({"pyarrow", "onnxruntime", "cv2"})
 """Packages that start threads when they are imported; a fork imports them and what needs them."""

@@ -1,6 +1,7 @@
 """Data folders as the first command leaves them: a copy costs a tenth of making one.
 
-initdb and the migrations take six CPU seconds, so they are done once a test session.
+initdb and the migrations take six CPU seconds, the bundled model with its class names four, so they
+are made once a test session.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from triptych.settings.settings import Settings
+from triptych.wiring.models import BUNDLED, open_embedder, open_text_encoder
 
 MADE_S = 300.0
 COPIED_S = 120.0
@@ -32,14 +36,23 @@ def _template() -> Path:
     )
     # What it said while it was made belongs to the folder that it was made for.
     shutil.rmtree(data / "log")
-    return data
+    return folder
+
+
+@functools.cache
+def _models() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="triptych-tests-models-"))
+    settings = Settings.load(data=folder / "data", embedder=BUNDLED)
+    open_text_encoder(settings, open_embedder(settings, 1))
+    return folder
 
 
 def pytest_unconfigure() -> None:
     """Remove what is copied."""
-    if _template.cache_info().currsize:
-        shutil.rmtree(_template().parent)
-        _template.cache_clear()
+    for made in (_template, _models):
+        if made.cache_info().currsize:
+            shutil.rmtree(made())
+            made.cache_clear()
 
 
 def provide(data: Path) -> None:
@@ -50,4 +63,13 @@ def provide(data: Path) -> None:
     if data.exists():
         return
     # Its files belong to two accounts, which `shutil` does not keep.
-    subprocess.run(["cp", "-a", _template(), data], check=True, timeout=COPIED_S)
+    subprocess.run(["cp", "-a", _template() / "data", data], check=True, timeout=COPIED_S)
+
+
+def provide_models(data: Path) -> None:
+    """Copy the bundled model and its class names into a data folder, unless it has some.
+
+    Do not use it where their making is tested.
+    """
+    if not (data / "models").exists():
+        shutil.copytree(_models() / "data" / "models", data / "models")

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
-from tests.support.data_folder import provide
+from tests.support.data_folder import provide, provide_models
 from triptych.model import Asset, Run
 from triptych.settings.settings import Settings
 from triptych.wiring.local import Local, open_local
+from triptych.wiring.models import BUNDLED
 
 PATIENCE_S = 120.0
 LOOPBACK = "127.0.0.0/8"
@@ -21,6 +22,8 @@ LOOPBACK = "127.0.0.0/8"
 async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
     knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, **settings}
     await asyncio.to_thread(provide, folder / "data")
+    if settings.get("embedder") == BUNDLED:
+        await asyncio.to_thread(provide_models, folder / "data")
     loaded = Settings.load(data=folder / "data", fetch_allow=LOOPBACK, **knobs)
     async with open_local(loaded) as local:
         yield local
