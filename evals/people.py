@@ -104,7 +104,7 @@ def _people(shown: Snapshot, text: TextEncoder, truth: Marked) -> list[Figure]:
 
 def _with_faces(shown: Snapshot, bodies: Sequence[bytes]) -> Snapshot:
     """Return a snapshot with the people of its pictures, found as the AI phase does it."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     for body in bodies:
         square = decode(body, size=LONGEST_SIDE, max_pixels=MAX_PIXELS)
         found += PEOPLE_FINDING.compute([in_proportion(square, LONGEST_SIDE)])

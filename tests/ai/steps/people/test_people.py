@@ -63,5 +63,6 @@ def test_nothing_is_said_where_nobody_is_looked_for_or_nothing_was_looked_at() -
     snapshot = snapshot_of(unit(np.ones((2, 4))), phash=[0] * 2)
     assert PEOPLE_IN_PICTURES.run(snapshot) == {"on": False}
     waiting = PEOPLE_IN_PICTURES.run(replace(snapshot, context=Context(features=LookedAt({}))))
+    assert isinstance(waiting, dict)
     assert (waiting["looked_at"], waiting["not_looked_at_yet"]) == (0, 2)
     assert waiting["shares"] == {"none": 0, "one": 0, "group": 0, "close_up": 0}
