@@ -43,6 +43,15 @@ def logo(seed: int) -> npt.NDArray[np.uint8]:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
+def packshot(seed: int) -> npt.NDArray[np.uint8]:
+    """A shaded thing with some texture, in the middle of a plain grey ground."""
+    random = np.random.default_rng(seed)
+    shown = np.full((SIDE, SIDE, 3), 200 + seed, np.uint8)
+    thing = photograph(seed)[14:50, 14:50].astype(np.int16) // 2 + random.integers(0, 90, 3)
+    shown[14:50, 14:50] = np.clip(thing, 0, 255)
+    return shown
+
+
 class Pictures:
     """Photographs for the even rows, logos for the odd ones; one cannot be read."""
 
@@ -119,11 +128,23 @@ def test_palettes_are_as_far_apart_as_colours_have_to_be_moved() -> None:
 
 def test_kinds_are_told_by_how_pictures_are_made_up() -> None:
     for seed in range(20):
-        for kind, drawn in (("photograph", photograph), ("logo", logo)):
-            scores = kinds_room.WEIGHTS @ measures(drawn(seed)) + kinds_room.BIAS
-            assert KINDS[scores.argmax()] == kind
+        for kind, drawn in (
+            ("photograph", photograph),
+            ("packshot", packshot),
+            ("logo", logo),
+        ):
+            found = kinds_room.weights().kind(measures(drawn(seed)))
+            assert KINDS[found] == kind
     blank = measures(np.full((SIDE, SIDE, 3), 255, np.uint8))
     assert np.isfinite(blank).all()
+
+
+def test_a_packshots_border_is_of_one_colour() -> None:
+    border = kinds_room.MEASURES.index("border")
+    assert measures(packshot(0))[border] < 1
+    assert measures(photograph(0))[border] > 7
+    shape = kinds_room.weights().linear.shape
+    assert shape == kinds_room.weights().squared.shape == (len(KINDS), len(kinds_room.MEASURES))
 
 
 def test_of_a_large_brand_a_sample_is_looked_at_and_the_rest_is_learnt(
@@ -220,7 +241,7 @@ def test_the_change_against_the_snapshot_before_is_told() -> None:
         "removed": 0,
         "palette": 0.0,
         "coherence": 0.0,
-        "kinds": {"photograph": 0.0, "drawing": 0.0, "logo": 0.0},
+        "kinds": {"photograph": 0.0, "packshot": 0.0, "drawing": 0.0, "logo": 0.0},
     }
     fewer = Earlier(before.keys[:50], {}, {"look": published})
     unknown = result(replace(before, context=Context(earlier=fewer)))["change"]

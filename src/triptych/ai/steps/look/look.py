@@ -50,7 +50,7 @@ def find_look(snapshot: Snapshot) -> StepResult:
     The result::
 
         palette     see `palette.find_palette`
-        kinds       {photograph | drawing | logo: {count, share}}; share of the known kinds
+        kinds       {photograph | packshot | drawing | logo: {count, share}}, share of the known
         kinds_seen  pictures that were read; the other kinds are predicted from them
         shapes      {square, landscape, portrait: {count, share}}
         ratios      {"16:9": share, …}: usual ratios of width to height, the most frequent first
@@ -92,7 +92,7 @@ def find_look(snapshot: Snapshot) -> StepResult:
     return StepResult(result, marks)
 
 
-LOOK = Step("look", 1, find_look)
+LOOK = Step("look", 2, find_look)
 
 
 def _kinds(kinds: Indices) -> dict[str, dict[str, float]]:
