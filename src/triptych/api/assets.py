@@ -31,6 +31,7 @@ from triptych.errors import (
     RunNotFound,
     SnapshotCollected,
 )
+from triptych.features.file_feature import FILE, facts_of
 from triptych.features.picture_text import TEXT, PictureText
 from triptych.messages import check_brand
 from triptych.model import Asset, Metadata, Slice
@@ -235,7 +236,7 @@ def matching(asked: Filters) -> AssetFilter:
 async def get_asset(
     context: Context, asset: AssetPath, asked: Annotated[WholeAssetAsked, Query()]
 ) -> Json:
-    """One asset with its marks and text, from its brand's current snapshot or that of a `run`."""
+    """One asset, its marks, text and origin, from its brand's current snapshot or a `run`'s."""
     brand, key = asset
 
     async def work(stores: ReadStores) -> tuple[Asset, Metadata]:
@@ -246,7 +247,10 @@ async def get_asset(
     # By content, and so the same in every snapshot and whichever database answers.
     features = await context.stores.features.read(TEXT, [found.sha256])
     text = PictureText.of(features.get(found.sha256))
-    whole = AssetWhole.of(found, marks=marks, text=text)
+    files = await context.stores.features.read(FILE, [found.sha256])
+    facts = facts_of(files.get(found.sha256))
+    origin = None if facts is None else facts.origin
+    whole = AssetWhole.of(found, marks=marks, text=text, origin=origin)
     return Json(whole, headers=read_headers(answer, found.run_id))
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from triptych.features.picture_text import PictureText
+from triptych.media.file_facts import FileOrigin
 from triptych.model import Asset, Metadata
 from triptych.snapshots.asset_ids import asset_id, read_asset_id
 from triptych.wire import Wire
@@ -83,4 +84,8 @@ class AssetWhole(AssetShown, frozen=True, kw_only=True):
     text: Annotated[
         PictureText | None,
         Meta(description="Text in the picture; null: it was not read yet, or cannot be read."),
+    ] = None
+    origin: Annotated[
+        FileOrigin | None,
+        Meta(description="What its file says of rights and origin; null: it was not read yet."),
     ] = None

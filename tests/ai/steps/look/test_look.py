@@ -16,7 +16,7 @@ from tests.support.snapshots import shuffled, snapshot_of, unit
 from triptych.ai.colour_words import WORDS, places, words
 from triptych.ai.context import ALONE, Context, Earlier, OtherBrand
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.look import look
+from triptych.ai.steps.look import coherence
 from triptych.ai.steps.look import picture_kinds as kinds_room
 from triptych.ai.steps.look.look import LOOK, find_look
 from triptych.ai.steps.look.palette import distance, find_palette
@@ -198,7 +198,9 @@ def test_a_brand_of_like_pictures_is_coherent_and_one_of_unlike_ones_is_not() ->
     assert unlike["score"] == 0
     exact = mixed.embeddings.astype(np.float64) @ mixed.embeddings.astype(np.float64).T
     assert unlike["cosine"] == pytest.approx((exact.sum() - np.trace(exact)) / (60 * 59), abs=1e-3)
-    assert (unlike["baseline"], unlike["brands"]) == (look.BASELINE, 0)
+    assert (unlike["baseline"], unlike["brands"]) == (coherence.BASELINE, 0)
+    assert unlike["percentile"] is None
+    assert unlike["sentence"].startswith("There are 0 other brands to compare with")
 
 
 class Others:
@@ -221,7 +223,32 @@ def test_where_other_brands_are_known_coherence_is_measured_against_them() -> No
     vectors[:, 0] = 1
     snapshot = snapshot_of(unit(vectors), phash=[0] * 10, context=Context(others=Others()))
     found = result(snapshot)["coherence"]
-    assert found == {"score": 1.0, "cosine": 1.0, "baseline": 0.5, "brands": 5}
+    sentence = "Its pictures are more alike than those of 100 % of 5 other brands."
+    assert found == {
+        "score": 1.0,
+        "cosine": 1.0,
+        "baseline": 0.5,
+        "brands": 5,
+        "percentile": 100,
+        "sentence": sentence,
+    }
+    varied = snapshot_of(unit(np.eye(48)[:10]), phash=[0] * 10, context=Context(others=Others()))
+    found = result(varied)["coherence"]
+    assert found["percentile"] == 0
+    assert (
+        found["sentence"] == "Its pictures are more varied than those of 100 % of 5 other brands."
+    )
+
+
+def test_the_coherence_of_another_brand_follows_from_its_mean() -> None:
+    vectors = unit(np.random.default_rng(2).normal(size=(20, 48)) + 0.5).astype(np.float64)
+    mean = vectors.mean(axis=0)
+    length = np.linalg.norm(mean)
+    direction = (mean / length)[None].astype(np.float32)
+    other = OtherBrand("b", uuid4(), direction, np.array([length]), np.array([20.0]))
+    cosines = vectors @ vectors.T
+    exact = (cosines.sum() - np.trace(cosines)) / (20 * 19)
+    assert coherence.cosine_of(other) == pytest.approx(exact, abs=1e-3)
 
 
 def test_the_change_against_the_snapshot_before_is_told() -> None:
