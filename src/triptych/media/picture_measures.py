@@ -32,7 +32,7 @@ FRAME_SHARE = 0.9
 """Of the pixels along each side that must be of the frame's colour."""
 INSIDE_SHARE = 0.75
 """Of those inside it that must be of another: a picture may have some of its frame's colour."""
-BADGE_CHROMA = 14.0
+BADGE_CHROMA = 17.0
 """Least chroma of a badge: sale red has 25, a clear sky 8."""
 BADGE_BOX = STYLE_SIDE // 3
 """Side of the corner in which a badge is looked for."""
@@ -126,21 +126,27 @@ def _tones(flat: Floats) -> float:
 def _frame(colour: Floats) -> tuple[float, float]:
     """Return a plain frame's width, as a share of the side, and its chroma; 0 if there is none.
 
-    Along each side nearly every pixel outside is of one colour, and most inside are of another, at
-    the same distance from all sides.
+    Along each side nearly every pixel outside is of one colour, and most inside are of another. The
+    small copy is a square, so that two sides may be wider than the others.
     """
     middle = np.median(_ring(colour, 0, 1), axis=0)
     away = np.linalg.norm(colour - middle, axis=2)
+    depths = [_depth(side) for side in (away, away[::-1], away.T, away.T[::-1])]
+    if 0 in depths:
+        return 0.0, 0.0
+    return float(np.mean(depths)) / len(colour), float(np.hypot(middle[1], middle[2]))
+
+
+def _depth(away: Floats) -> int:
+    """Return how many rows from the top are of a frame; 0 if there is none."""
+    inner = slice(FRAME_DEPTHS.stop, -FRAME_DEPTHS.stop)
     for depth in FRAME_DEPTHS:
-        sides = (away, away[::-1], away.T, away.T[::-1])
-        inner = slice(depth + 2, -depth - 2)
-        outside = min(float((side[: depth - 1] <= SAME).mean()) for side in sides)
-        if outside < FRAME_SHARE:
-            return 0.0, 0.0
+        if float((away[: depth - 1] <= SAME).mean()) < FRAME_SHARE:
+            return 0
         # A pixel between the two is mixed of both.
-        if min(float((side[depth + 1, inner] >= OTHER).mean()) for side in sides) >= INSIDE_SHARE:
-            return depth / len(colour), float(np.hypot(middle[1], middle[2]))
-    return 0.0, 0.0
+        if float((away[depth + 1, inner] >= OTHER).mean()) >= INSIDE_SHARE:
+            return depth
+    return 0
 
 
 def _badge(colour: Floats) -> float:

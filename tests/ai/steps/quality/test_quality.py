@@ -31,8 +31,8 @@ def brand(count: int, context: Context, sides: list[int] | None = None) -> Snaps
     [
         (facts(), LARGE, []),
         (facts(detail=0.2), LARGE, ["blurred"]),
-        (facts(detail=0.35), LARGE, ["soft"]),
-        (facts(detail=0.36), LARGE, []),
+        (facts(detail=0.38), LARGE, ["soft"]),
+        (facts(detail=0.39), LARGE, []),
         (facts(blocks=1.8), LARGE, ["compressed"]),
         (facts(), SMALL_SIDE, []),
         (facts(), SMALL_SIDE - 1, ["small"]),

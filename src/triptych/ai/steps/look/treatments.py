@@ -33,7 +33,7 @@ GREY_CHROMA = 1.5
 """Ninth decile of chroma up to which a picture is black and white."""
 COLOURFUL_CHROMA = 5.0
 """The same, from which a brand's usual picture is in colour."""
-DUOTONE_TONES = 2.0
+DUOTONE_TONES = 1.55
 """Distance from one colour for each lightness up to which a picture is a duotone, …"""
 DUOTONE_CHROMA = 4.0
 """…if its mean chroma is at least this, …"""
@@ -116,7 +116,8 @@ def judge(known: Sequence[FileFacts]) -> list[Treated]:
         middle = float(np.median(values))
         deviation = max(DEVIATION * float(np.median(np.abs(values - middle))), least)
         far = (values - middle) / deviation
-        for place in np.flatnonzero(np.abs(far) >= FAR).tolist():
+        having = np.flatnonzero(np.abs(far) >= FAR).tolist()
+        for place in having if len(having) < RARE * len(known) else ():
             why[place].append(more if far[place] > 0 else less)
             away = abs(float(far[place]))
             scores[place] = max(scores[place], away / (away + FAR))
