@@ -38,6 +38,7 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "silent": ("picture without rights", "pictures without rights"),
             "not_read_yet": ("that was not read yet", "that were not read yet"),
         },
+        "alt_text": {"with_text": ("picture with an alt text", "pictures with an alt text")},
         "text": {
             "with_text": ("picture with text", "pictures with text"),
             "unreadable": ("that cannot be read", "that cannot be read"),
