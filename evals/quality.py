@@ -14,9 +14,9 @@ from evals.sources import emoji_3d, foods, photographs, portraits
 from triptych.features.picture_quality import faults_of
 from triptych.media.file_reading import read_facts
 
-EDITED_EVERY = 3
+EDITED_EVERY = 8
 """Of the photographs every so many is edited."""
-UNTOUCHED_EVERY = 2
+UNTOUCHED_EVERY = 3
 MAX_PIXELS = 100_000_000
 LARGE = 1_000
 """Stands for the size of every picture: whether one is too small needs no measuring."""

@@ -9,9 +9,11 @@ import pytest
 from starlette.routing import Route
 
 from tests.support.api_server import commit, pictures, serving
+from tests.support.file_features import facts
 from triptych.api import assets
 from triptych.api.app import create_app
 from triptych.features.feature_store import Feature
+from triptych.features.file_feature import FILE, as_result
 from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.gather.urls import item_key
 from triptych.snapshots.asset_ids import asset_id
@@ -28,6 +30,7 @@ async def test_both_ways_answer_the_same(
         run = await commit(plain.stores, "nike", contents)
         page = (await plain.get("/brands/nike/assets?limit=2")).json
         assert (await plain.get(one)).json["text"] is None
+        assert (await plain.get(one)).json["origin"] is None
         text = PictureText([TextLine("SALE", 0.9, 0.1, 0.2, 0.3, 0.4)], 2)
         sha256 = bytes.fromhex((await plain.get(one)).json["sha256"])
         await plain.stores.features.put(TEXT, [Feature(sha256, text.as_result())])
@@ -43,6 +46,18 @@ async def test_both_ways_answer_the_same(
                 }
             ],
             "left_out": 2,
+        }
+        shown = facts(copyright="© Acme", has_place=True)
+        await plain.stores.features.put(FILE, [Feature(sha256, as_result(shown))])
+        assert (await plain.get(one)).json["origin"] == {
+            "copyright": "© Acme",
+            "creator": None,
+            "credit": None,
+            "licence": None,
+            "source_type": None,
+            "has_place": True,
+            "has_content_credentials": False,
+            "unreadable": [],
         }
         monkeypatch.setattr(assets, "PLAIN_READS", {})
         async with serving(migrated_dsn, tmp_path) as fastapi:

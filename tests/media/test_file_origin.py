@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -30,9 +31,9 @@ XMP = f"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>""".encode()
 
 
-def saved(kind: str, **more: object) -> bytes:
+def saved(kind: str, **more: Any) -> bytes:
     body = io.BytesIO()
-    PICTURE.save(body, kind, **more)  # type: ignore[arg-type]
+    PICTURE.save(body, kind, **more)
     return body.getvalue()
 
 

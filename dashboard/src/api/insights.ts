@@ -121,3 +121,13 @@ export interface Origin {
   copyrights?: Named;
   problem?: string;
 }
+
+/** Alt texts in the source's columns; only `on` where it has none. */
+export interface AltTexts {
+  on: boolean;
+  with_text?: number;
+  missing?: { count: number; keys: string[] };
+  same?: { count: number; keys: string[] };
+  file_name?: { count: number; keys: string[] };
+  shared?: { text: string; pictures: number }[];
+}

@@ -17,7 +17,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
-from PIL import Image, IptcImagePlugin
+from PIL import Image, ImageFile, IptcImagePlugin
 
 from triptych.media.file_facts import TEXT_MAX_CHARS, FileOrigin
 from triptych.media.raster import EXIF_ERRORS, FORMATS
@@ -122,7 +122,7 @@ def _from_exif(image: Image.Image, said: _Said) -> None:
     said.has_place |= GPS_LATITUDE in exif.get_ifd(EXIF_GPS)
 
 
-def _from_iptc(image: Image.Image, said: _Said) -> None:
+def _from_iptc(image: ImageFile.ImageFile, said: _Said) -> None:
     says = IptcImagePlugin.getiptcinfo(image) or {}
     for at, field in (
         (IPTC_COPYRIGHT, "copyright"),

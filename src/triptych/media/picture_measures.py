@@ -8,6 +8,7 @@ by limits that were measured (docs/insights.md, rooms `treatments` and `quality`
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +75,12 @@ def style_of(small: Image.Image) -> Style:
     frame, frame_chroma = _frame(colour)
     mean, spread = flat.mean(axis=0), flat.std(axis=0)
     return Style(
-        *(round(float(value), DIGITS) for value in (*mean, *spread)),
+        lightness=_rounded(mean[0]),
+        green_red=_rounded(mean[1]),
+        blue_yellow=_rounded(mean[2]),
+        lightness_spread=_rounded(spread[0]),
+        green_red_spread=_rounded(spread[1]),
+        blue_yellow_spread=_rounded(spread[2]),
         chroma=_rounded(chroma.mean()),
         chroma_high=_rounded(np.quantile(chroma, 0.9)),
         border=_rounded(np.linalg.norm(border - middle, axis=1).mean()),
@@ -100,7 +106,7 @@ def quality_of(grey: Image.Image) -> Quality:
     )
 
 
-def _rounded(value: float | np.floating) -> float:  # type: ignore[type-arg]
+def _rounded(value: float | np.floating[Any]) -> float:
     return round(float(value), DIGITS)
 
 
