@@ -60,12 +60,14 @@ def measure() -> Findings:
     """Return recall by edit, the false pairs, and the siblings called copies."""
     listed = _listed()
     real = [Shown(one.path.read_bytes(), one.code, one.family) for one in listed]
-    cut = _cut_foods(listed)
+    cut = cut_foods(listed)
     chosen = list(cut)[:: max(1, len(cut) // STUDIO_MAX)][:STUDIO_MAX]
     sides = shoe()[::SIDES_APART]
     turned = {f"shoe/{at}": _cut_out(on_white(path.read_bytes())) for at, path in enumerate(sides)}
     staged = _in_hues({name: cut[name] for name in chosen} | turned)
-    made = [Shown(jpeg(_staged(image)), name, name.split("/")[0]) for name, image in staged.items()]
+    made = [
+        Shown(jpeg(on_ground(image)), name, name.split("/")[0]) for name, image in staged.items()
+    ]
     about = ABOUT.format(
         foods=len(real), studio=len(chosen), sides=len(sides), edited=EDITED, rate=RATE
     )
@@ -88,11 +90,11 @@ def _edits(pictures: list[Shown], cut_outs: Mapping[str, Image.Image]) -> Iterat
     for at in known[:: max(1, len(known) // EDITED)][:EDITED]:
         one = pictures[at]
         yield from edited(one, pictures[at - 1], PACKSHOT_EDITS)
-        body = jpeg(_staged(cut_outs[one.picture], GREEN))
+        body = jpeg(on_ground(cut_outs[one.picture], GREEN))
         yield Shown(body, one.picture, one.family, "cut out, on green")
 
 
-def _cut_foods(listed: list[Food]) -> dict[str, Image.Image]:
+def cut_foods(listed: list[Food]) -> dict[str, Image.Image]:
     """Return the foods on white ground that have a colour of their own, cut out, by code."""
     found = {}
     for one in listed:
@@ -129,7 +131,7 @@ def _turned(cut: Image.Image, turn: int) -> Image.Image:
     return shown
 
 
-def _staged(cut: Image.Image, ground: tuple[int, int, int] | None = None) -> Image.Image:
+def on_ground(cut: Image.Image, ground: tuple[int, int, int] | None = None) -> Image.Image:
     """Return the product in the middle of the studio's ground, or of a plain one, over a shadow."""
     side = STUDIO_SIDE
     shown = _ground() if ground is None else Image.new("RGB", (side, side), ground)

@@ -12,8 +12,9 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from tests.support.file_features import facts
 from tests.support.waiting import until_true
-from triptych.ai.asset_step import AssetStep, Picture
+from triptych.ai.asset_step import AssetStep, Given, Picture
 from triptych.ai.asset_step_run import AssetStepRun
 from triptych.ai.phase import AiPhase, AssetSteps
 from triptych.ai.pictures import Unreadable
@@ -21,6 +22,7 @@ from triptych.ai.step import Snapshot, Step, load_snapshot
 from triptych.ai.steps.text.text import TEXT_IN_PICTURES
 from triptych.errors import Unavailable
 from triptych.features.feature_store import Feature, FeatureKind
+from triptych.media.file_facts import FileFacts
 from triptych.messages import AI_QUEUE, Delivery
 from triptych.model import AiState, Insight, Run
 from triptych.testing.memory_stores import MemoryStores, memory_stores
@@ -61,6 +63,10 @@ class Pictures:
             return None
         self.read.append(number)
         return np.full((side, side, 3), number, np.uint8)
+
+    async def facts(self, sha256: bytes) -> FileFacts | None:
+        number = next(number for number in range(1_000) if sha(number) == sha256)
+        return None if number in self.away else facts(creator=str(number))
 
 
 @dataclass
@@ -375,3 +381,21 @@ async def test_without_ocr_the_insight_says_that_it_is_off(harness: Harness) -> 
     found = await harness.phase(run, TEXT_IN_PICTURES)
     assert found["text"].result is not None
     assert found["text"].result["on"] is False
+
+
+async def test_a_step_may_be_given_what_files_show_instead_of_pictures() -> None:
+    stores = memory_stores()
+    run = await commit_pictures(stores, rows(1, 2, 3))
+    step = AssetStep(
+        "facts", 1, 1, 2, lambda of: [{"by": one.origin.creator} for one in of], given=Given.FACTS
+    )
+    snapshot = await load_snapshot(stores.snapshots, run)
+    pictures = Pictures(away={3})
+    work = AssetStepRun(step, stores.features, pictures)
+    outcome = await work.run(snapshot, ends=float("inf"), progress=lambda _: None)
+    assert (outcome.computed, outcome.away, pictures.read) == (2, 1, [])
+    kept = await stores.features.read(step.kind, [sha(1), sha(2), sha(3)])
+    assert {sha256: feature.result for sha256, feature in kept.items()} == {
+        sha(1): {"by": "1"},
+        sha(2): {"by": "2"},
+    }

@@ -9,9 +9,11 @@ import pytest
 from starlette.routing import Route
 
 from tests.support.api_server import commit, pictures, serving
+from tests.support.file_features import facts
 from triptych.api import assets
 from triptych.api.app import create_app
 from triptych.features.feature_store import Feature
+from triptych.features.file_feature import FILE, as_result
 from triptych.features.picture_people import PEOPLE, Face, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.gather.urls import item_key
@@ -29,6 +31,7 @@ async def test_both_ways_answer_the_same(
         run = await commit(plain.stores, "nike", contents)
         page = (await plain.get("/brands/nike/assets?limit=2")).json
         assert (await plain.get(one)).json["text"] is None
+        assert (await plain.get(one)).json["origin"] is None
         text = PictureText([TextLine("SALE", 0.9, 0.1, 0.2, 0.3, 0.4)], 2)
         sha256 = bytes.fromhex((await plain.get(one)).json["sha256"])
         await plain.stores.features.put(TEXT, [Feature(sha256, text.as_result())])
@@ -53,6 +56,18 @@ async def test_both_ways_answer_the_same(
             "close_up": True,
             "faces": [{"confidence": 0.9, "x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}],
             "left_out": 0,
+        }
+        shown = facts(copyright="© Acme", has_place=True)
+        await plain.stores.features.put(FILE, [Feature(sha256, as_result(shown))])
+        assert (await plain.get(one)).json["origin"] == {
+            "copyright": "© Acme",
+            "creator": None,
+            "credit": None,
+            "licence": None,
+            "source_type": None,
+            "has_place": True,
+            "has_content_credentials": False,
+            "unreadable": [],
         }
         monkeypatch.setattr(assets, "PLAIN_READS", {})
         async with serving(migrated_dsn, tmp_path) as fastapi:

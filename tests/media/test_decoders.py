@@ -21,6 +21,7 @@ from triptych.errors import PermanentItemError
 from triptych.media.decode import decode
 from triptych.media.decoders import Decoders, _Child
 from triptych.media.exchange import REQUEST, Wanted
+from triptych.media.file_reading import read_facts
 from triptych.model import Reason
 
 pytestmark = pytest.mark.integration
@@ -71,6 +72,19 @@ def test_what_comes_out_is_what_decoding_here_gives(decoders: Decoders) -> None:
         np.testing.assert_array_equal(there.pixels, here.pixels)
         for name in ("width", "height", "media_type", "phash", "colours"):
             assert getattr(there, name) == getattr(here, name)
+
+
+def test_what_a_file_shows_comes_out_as_reading_here_gives(decoders: Decoders) -> None:
+    exif = Image.Exif()
+    exif[0x8298] = "(c) Acme"
+    body = io.BytesIO()
+    Image.open(io.BytesIO(picture(5))).convert("RGB").save(body, "JPEG", exif=exif)
+    found = decoders.facts(body.getvalue(), max_pixels=MAX_PIXELS)
+    assert found == read_facts(body.getvalue(), max_pixels=MAX_PIXELS)
+    assert found.origin.copyright == "(c) Acme"
+    with pytest.raises(PermanentItemError) as error:
+        decoders.facts(b"no picture", max_pixels=MAX_PIXELS)
+    assert error.value.reason is Reason.NOT_AN_IMAGE
 
 
 def test_failures_keep_their_reasons(decoders: Decoders) -> None:

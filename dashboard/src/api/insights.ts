@@ -52,9 +52,21 @@ export interface Look {
   kinds: Record<string, Share>;
   shapes: Record<string, Share>;
   ratios: Record<string, number>;
-  coherence: { score: number; cosine: number; baseline: number; brands: number } | null;
+  coherence: {
+    score: number;
+    cosine: number;
+    baseline: number;
+    brands: number;
+    /** Absent in insights of before, as is the sentence. */
+    percentile?: number | null;
+    sentence?: string;
+  } | null;
   outliers: { key: string; score: number; why: string[] }[];
   outlier_count: number;
+  /** Pictures that are edited in another way; absent in insights of before. */
+  treatments?: { key: string; score: number; why: string[] }[];
+  /** Null if the files of too few pictures were read. */
+  treatment_count?: number | null;
   change: {
     added?: number;
     removed?: number;
@@ -89,4 +101,49 @@ export interface TextInPictures {
   words?: { word: string; pictures: number }[];
   rare_words_dropped?: number;
   problem?: string;
+}
+
+/** Technical faults; only `on` where the installation does not measure them. */
+export interface Quality {
+  on: boolean;
+  measured?: number;
+  unreadable?: number;
+  not_read_yet?: number;
+  with_faults?: number;
+  small_side?: number;
+  faults?: Record<string, { count: number; share: number; keys: string[] }>;
+  problem?: string;
+}
+
+type Named = { name: string; pictures: number }[];
+
+/** What files say of rights and origin; only `on` where the installation does not read them. */
+export interface Origin {
+  on: boolean;
+  read?: number;
+  unreadable?: number;
+  not_read_yet?: number;
+  silent?: number;
+  copyright?: number;
+  creator?: number;
+  credit?: number;
+  licence?: number;
+  content_credentials?: number;
+  broken?: number;
+  place?: { count: number; keys: string[] };
+  generated?: { count: number; keys: string[] };
+  source_types?: Named;
+  creators?: Named;
+  copyrights?: Named;
+  problem?: string;
+}
+
+/** Alt texts in the source's columns; only `on` where it has none. */
+export interface AltTexts {
+  on: boolean;
+  with_text?: number;
+  missing?: { count: number; keys: string[] };
+  same?: { count: number; keys: string[] };
+  file_name?: { count: number; keys: string[] };
+  shared?: { text: string; pictures: number }[];
 }

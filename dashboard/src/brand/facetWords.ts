@@ -45,7 +45,12 @@ const VALUES: Record<string, Record<string, string>> = {
     portrait: 'Portrait',
     tall: 'Tall',
   },
-  look: { photograph: 'Photographs', drawing: 'Drawings', logo: 'Logos' },
+  look: {
+    photograph: 'Photographs of scenes',
+    packshot: 'Packshots',
+    drawing: 'Drawings',
+    logo: 'Logos',
+  },
   duplicated: { true: 'Has duplicates', false: 'Has none' },
 };
 

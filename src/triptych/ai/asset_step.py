@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ Picture = npt.NDArray[np.uint8]
 """A picture upright and whole, (height, width, 3), RGB in sRGB."""
 
 
+class Given(Enum):
+    """What an asset step is given of each content."""
+
+    PICTURE = "picture"
+    """A `Picture`."""
+    FACTS = "facts"
+    """`triptych.media.file_facts.FileFacts`: what its file shows, measured at its own size."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssetStep:
     """A step that looks at one picture at a time.
@@ -46,11 +56,13 @@ class AssetStep:
     """Longest side of the pictures that it is given, in pixels; smaller ones are not enlarged."""
     batch: int
     """Pictures that it is given at a time. Their results are kept before the next ones."""
-    compute: Callable[[Sequence[Picture]], Sequence[Mapping[str, Any]]]
+    compute: Callable[[Sequence[Any]], Sequence[Mapping[str, Any]]]
     """Returns a JSON object for each picture, in their order. Runs in a thread, one call at a time
     in a phase. Called with no pictures first, to load its model: an exception then fails the step.
     Later, an exception fails the batch, whose pictures are then tried one by one; one that fails by
     itself is not tried again by this version. The same picture gives the same result."""
+    given: Given = Given.PICTURE
+    """What it is given instead of pictures, if anything; ``side`` is then of no meaning."""
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= STEP_NAME_MAX_CHARS and self.name.isprintable()):
@@ -80,7 +92,7 @@ def discover_asset_steps() -> Sequence[AssetStep]:
 
 
 def _failing(name: str, problem: Exception) -> AssetStep:
-    def compute(_: Sequence[Picture]) -> Sequence[Mapping[str, Any]]:
+    def compute(_: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
         raise problem.with_traceback(None)
 
     return AssetStep(name[:STEP_NAME_MAX_CHARS], 1, 1, 1, compute)

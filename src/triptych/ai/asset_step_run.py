@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from triptych.ai.asset_step import AssetStep, Picture
+from triptych.ai.asset_step import AssetStep, Given
 from triptych.ai.context import AssetStepOutcome
 from triptych.ai.pictures import PictureReader, Unreadable
 from triptych.ai.step import SHA256_BYTES, Snapshot
@@ -124,11 +124,11 @@ class AssetStepRun:
         """
         # Another worker may have kept some in the meantime.
         contents = await self._features.missing(self._step.kind, contents)
-        pictures: dict[bytes, Picture] = {}
+        pictures: dict[bytes, Any] = {}
         found: list[Feature] = []
         for sha256 in contents:
             try:
-                picture = await self._pictures(sha256, self._step.side)
+                picture = await self._given(sha256)
             except Unreadable as error:
                 found.append(Feature(sha256, None, error_text(error)))
             except Unavailable as error:
@@ -155,7 +155,13 @@ class AssetStepRun:
         if late is not None:
             raise late
 
-    async def _results(self, pictures: Mapping[bytes, Picture]) -> list[Feature]:
+    async def _given(self, sha256: bytes) -> Any:
+        """Return what the step is given of a content; None if it is away for now."""
+        if self._step.given is Given.FACTS:
+            return await self._pictures.facts(sha256)
+        return await self._pictures(sha256, self._step.side)
+
+    async def _results(self, pictures: Mapping[bytes, Any]) -> list[Feature]:
         """Compute pictures together, or one by one if they fail together.
 
         Raises:
@@ -175,7 +181,7 @@ class AssetStepRun:
                     found.append(Feature(sha256, None, str(error)))
             return found
 
-    async def _computed_together(self, pictures: Mapping[bytes, Picture]) -> list[Feature]:
+    async def _computed_together(self, pictures: Mapping[bytes, Any]) -> list[Feature]:
         results = await self._compute(list(pictures.values())) if pictures else []
         found = [Feature(sha256, result) for sha256, result in zip(pictures, results, strict=True)]
         try:
@@ -184,7 +190,7 @@ class AssetStepRun:
             raise _Broken(error_text(error)) from error
         return found
 
-    async def _compute(self, pictures: Sequence[Picture]) -> Sequence[Mapping[str, Any]]:
+    async def _compute(self, pictures: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
         """Call the step.
 
         Raises:

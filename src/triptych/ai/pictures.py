@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 import numpy as np
 import structlog
@@ -15,8 +16,11 @@ from triptych.errors import ObjectMissing, PermanentItemError, StoreUnavailable
 from triptych.media.contents import read_content
 from triptych.media.decoded import Decoded
 from triptych.media.decoders import Decoders
+from triptych.media.file_facts import FileFacts
 from triptych.media.svg_source import SVG
 from triptych.objects import ObjectStore, object_key
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +41,10 @@ class PictureReader(Protocol):
         """
         ...
 
+    async def facts(self, sha256: bytes) -> FileFacts | None:
+        """Return what a picture's file shows; None if it is away for now. Raises as a call does."""
+        ...
+
 
 class StoredPictures(PictureReader):
     """`PictureReader` from an object store. For one event loop."""
@@ -48,20 +56,30 @@ class StoredPictures(PictureReader):
 
     @override
     async def __call__(self, sha256: bytes, side: int) -> Picture | None:
+        def decode(body: bytes, about: Mapping[str, str]) -> Picture:
+            found = self._decoders.decode(body, size=side, max_pixels=self._max_pixels, about=about)
+            return in_proportion(found, side)
+
+        return await self._read(sha256, decode)
+
+    @override
+    async def facts(self, sha256: bytes) -> FileFacts | None:
+        def read(body: bytes, about: Mapping[str, str]) -> FileFacts:
+            return self._decoders.facts(body, max_pixels=self._max_pixels, about=about)
+
+        return await self._read(sha256, read)
+
+    async def _read(
+        self, sha256: bytes, decode: Callable[[bytes, Mapping[str, str]], T]
+    ) -> T | None:
         key = object_key(sha256)
         try:
             body = await read_content(self._store, sha256)
         except (ObjectMissing, StoreUnavailable) as error:
             log.warning("picture_missing", object=key, error=str(error))
             return None
-
-        def decode() -> Picture:
-            about = {"object": key}
-            found = self._decoders.decode(body, size=side, max_pixels=self._max_pixels, about=about)
-            return in_proportion(found, side)
-
         try:
-            return await in_thread(decode, name="ai-decode")
+            return await in_thread(lambda: decode(body, {"object": key}), name="ai-decode")
         except PermanentItemError as error:
             raise Unreadable(str(error)) from error
 

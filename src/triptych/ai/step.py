@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from triptych.ai.alt_texts import alt_text_of
 from triptych.ai.context import ALONE, Context, StepResult
 from triptych.ai.titles import titles_of
 from triptych.model import KEY_BYTES, Asset, Colour, Run
@@ -71,6 +72,8 @@ class Snapshot:
     titles: Sequence[tuple[str, ...]] = ()
     """What each asset's metadata call it, see `titles_of`. Empty if the metadata were not read, as
     in snapshots that are made by hand."""
+    alt_texts: Sequence[str | None] = ()
+    """Each asset's alt text, see `alt_text_of`. Empty if the metadata were not read."""
     context: Context = ALONE
 
     def __len__(self) -> int:
@@ -158,6 +161,7 @@ class _Columns:
         self._media_types: list[str] = []
         self._colours: list[tuple[Colour, ...]] = []
         self._titles: list[tuple[str, ...]] = []
+        self._alt_texts: list[str | None] = []
         self._numbers: list[npt.NDArray[np.int64]] = []
         self._vectors: dict[str, _Vectors] = {}
 
@@ -174,6 +178,7 @@ class _Columns:
             self._media_types.append(asset.media_type)
             self._colours.append(asset.colours)
             self._titles.append(titles_of(asset.metadata))
+            self._alt_texts.append(alt_text_of(asset.metadata))
             if asset.embedding is not None and asset.model is not None:
                 if asset.model not in self._vectors:
                     self._vectors[asset.model] = _Vectors(self._capacity - row)
@@ -204,6 +209,7 @@ class _Columns:
             media_types=tuple(self._media_types),
             colours=tuple(self._colours),
             titles=tuple(self._titles),
+            alt_texts=tuple(self._alt_texts),
         )
 
 

@@ -32,6 +32,7 @@ from triptych.errors import (
     RunNotFound,
     SnapshotCollected,
 )
+from triptych.features.file_feature import FILE, facts_of
 from triptych.features.picture_people import PEOPLE, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText
 from triptych.messages import check_brand
@@ -237,7 +238,7 @@ def matching(asked: Filters) -> AssetFilter:
 async def get_asset(
     context: Context, asset: AssetPath, asked: Annotated[WholeAssetAsked, Query()]
 ) -> Json:
-    """One asset with its marks, text and people, from the current snapshot or that of a `run`."""
+    """One asset, its marks, text, people and origin, from the current snapshot or a `run`'s."""
     brand, key = asset
 
     async def work(stores: ReadStores) -> tuple[Asset, Metadata]:
@@ -246,13 +247,15 @@ async def get_asset(
     answer = await context.reads.answer(work, brands=frozenset({brand}), fresh=asked.fresh)
     found, marks = answer.value
     # By content, and so the same in every snapshot and whichever database answers.
-    features = context.stores.features
-    texts, shown = await asyncio.gather(
-        features.read(TEXT, [found.sha256]), features.read(PEOPLE, [found.sha256])
+    kept = context.stores.features
+    texts, shown, files = await asyncio.gather(
+        *(kept.read(kind, [found.sha256]) for kind in (TEXT, PEOPLE, FILE))
     )
     text = PictureText.of(texts.get(found.sha256))
     people = PicturePeople.of(shown.get(found.sha256))
-    whole = AssetWhole.of(found, marks=marks, text=text, people=people)
+    facts = facts_of(files.get(found.sha256))
+    origin = None if facts is None else facts.origin
+    whole = AssetWhole.of(found, marks=marks, text=text, people=people, origin=origin)
     return Json(whole, headers=read_headers(answer, found.run_id))
 
 

@@ -30,6 +30,15 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
             "tagged": ("asset with tags", "assets with tags"),
             "untagged": ("asset without", "assets without"),
         },
+        "quality": {
+            "with_faults": ("picture with faults", "pictures with faults"),
+            "not_read_yet": ("that was not read yet", "that were not read yet"),
+        },
+        "origin": {
+            "silent": ("picture without rights", "pictures without rights"),
+            "not_read_yet": ("that was not read yet", "that were not read yet"),
+        },
+        "alt_text": {"with_text": ("picture with an alt text", "pictures with an alt text")},
         "text": {
             "with_text": ("picture with text", "pictures with text"),
             "unreadable": ("that cannot be read", "that cannot be read"),

@@ -96,7 +96,7 @@ def _decode(body: bytes, size: int, max_pixels: int, max_missing: float) -> Deco
     side = max(DRAFT_FACTOR * size, FINGERPRINT_SIDE)
     opened = open_upright(body, side=side, max_pixels=max_pixels, max_missing=max_missing)
     # Reduced before it is laid over a background: each copy of the original is up to 400 MB.
-    rgb = _to_rgb(_reduced(opened.image, side))
+    rgb = in_rgb(_reduced(opened.image, side))
     square = rgb.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=DRAFT_FACTOR)
     return Decoded(
         # Converting costs by the pixel, so each copy is converted at its own, smallest size.
@@ -182,7 +182,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return image if image.mode == wanted else image.convert(wanted)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def in_rgb(image: Image.Image) -> Image.Image:
     """Lay transparency over white, or over black if the picture is white."""
     if image.mode == "RGB":
         return image

@@ -15,9 +15,11 @@ from triptych.media.exchange import (
     REQUEST,
     TEXT_MAX_BYTES,
     Wanted,
+    write_facts,
     write_greeting,
     write_picture,
 )
+from triptych.media.file_reading import read_facts
 from triptych.media.shrink import shrink
 from triptych.media.svg_source import looks_like_svg
 from triptych.model import Reason
@@ -68,6 +70,9 @@ def _answer(
     try:
         if wanted is Wanted.THUMBNAIL:
             return True, shrink(body, width=size, max_pixels=max_pixels, max_missing=max_missing)
+        if wanted is Wanted.FACTS:
+            facts = read_facts(body, max_pixels=max_pixels, max_missing=max_missing)
+            return True, write_facts(facts)
         return True, write_picture(
             decode(body, size=size, max_pixels=max_pixels, max_missing=max_missing)
         )

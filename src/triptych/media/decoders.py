@@ -25,10 +25,12 @@ from triptych.media.exchange import (
     ANSWER,
     REQUEST,
     Wanted,
+    read_facts_answer,
     read_greeting,
     read_picture,
     read_thumbnail,
 )
+from triptych.media.file_facts import FileFacts
 from triptych.model import Reason
 from triptych.runtime.sandbox import sandbox_environment, start_sandboxed
 from triptych.telemetry.metrics import DECODERS_LOST
@@ -129,6 +131,16 @@ class Decoders:
             PermanentItemError, Unavailable: as `decode` does.
         """
         return self._ask(Wanted.THUMBNAIL, body, width, max_pixels, read_thumbnail, about)
+
+    def facts(
+        self, body: bytes, *, max_pixels: int, about: Mapping[str, str] = NOTHING
+    ) -> FileFacts:
+        """Read like `triptych.media.file_facts.read_facts`, in a child process. Blocks.
+
+        Raises:
+            PermanentItemError, Unavailable: as `decode` does.
+        """
+        return self._ask(Wanted.FACTS, body, 0, max_pixels, read_facts_answer, about)
 
     def _ask(
         self,

@@ -9,10 +9,12 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 
+import msgspec
 import numpy as np
 import orjson
 
 from triptych.media.decoded import Decoded
+from triptych.media.file_facts import FileFacts
 from triptych.model import Colour
 
 RGB = 3
@@ -32,6 +34,8 @@ class Wanted(IntEnum):
     """Pixels and fingerprints; see `write_picture`."""
     THUMBNAIL = 1
     """The bytes of a WebP."""
+    FACTS = 2
+    """JSON; see `write_facts`."""
 
 
 def write_greeting(missing: Sequence[str]) -> bytes:
@@ -86,6 +90,23 @@ def read_picture(content: bytes | bytearray, size: int) -> Decoded:
             colours=tuple(Colour(int(rgb), float(share)) for rgb, share in told["colours"]),
         )
     except (struct.error, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def write_facts(facts: FileFacts) -> bytes:
+    """Encode what a file shows for the protocol."""
+    return msgspec.json.encode(facts)
+
+
+def read_facts_answer(content: bytes | bytearray) -> FileFacts:
+    """Return what `write_facts` wrote.
+
+    Raises:
+        ValueError: the bytes are malformed, or a text is too long.
+    """
+    try:
+        return msgspec.json.decode(content, type=FileFacts)
+    except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error
 
 

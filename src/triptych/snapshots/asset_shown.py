@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from triptych.features.picture_people import PicturePeople
 from triptych.features.picture_text import PictureText
+from triptych.media.file_facts import FileOrigin
 from triptych.model import Asset, Metadata
 from triptych.snapshots.asset_ids import asset_id, read_asset_id
 from triptych.wire import Wire
@@ -88,4 +89,8 @@ class AssetWhole(AssetShown, frozen=True, kw_only=True):
     people: Annotated[
         PicturePeople | None,
         Meta(description="People in it; null: it was not looked at yet, or cannot be read."),
+    ] = None
+    origin: Annotated[
+        FileOrigin | None,
+        Meta(description="What its file says of rights and origin; null: it was not read yet."),
     ] = None

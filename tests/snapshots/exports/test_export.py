@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.contracts.stores_contract import LIMIT, done, new_items, open_run
+from tests.support.file_features import facts
 from triptych.ai.ai_store import Marks
 from triptych.database.session import Database
 from triptych.errors import ObjectMissing, RunNotFound, SnapshotCollected
 from triptych.features.feature_store import Feature
+from triptych.features.file_feature import FILE, as_result
 from triptych.features.picture_people import PEOPLE, Face, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText, TextLine
 from triptych.model import Insight, Run
@@ -129,7 +131,7 @@ async def test_csv_is_read_back_and_runs_in_no_spreadsheet(
 
 
 @pytest.mark.parametrize("kind", [CSV, JSON_LINES, PARQUET], ids=lambda kind: kind.name)
-async def test_text_and_people_in_pictures_are_columns(
+async def test_text_people_and_what_files_show_are_columns(
     stores: Stores, store: ObjectStore, kind: ExportFormat
 ) -> None:
     run = await marked_snapshot(stores, store)
@@ -144,10 +146,17 @@ async def test_text_and_people_in_pictures_are_columns(
         PEOPLE,
         [Feature(first.sha256, group.as_result()), Feature(second.sha256, none.as_result())],
     )
+    shown = as_result(facts(detail=0.1, copyright="© Acme", has_place=True))
+    await stores.features.put(FILE, [Feature(first.sha256, shown)])
     files = Files()
     wanted = ExportRequest(run.id, "nike", kind, files.open)
     await export(stores.snapshots, store, wanted, features=stores.features)
     (content,) = files.finished.values()
+    if kind is JSON_LINES:
+        row, other = (json.loads(line) for line in content.splitlines()[:2])
+        assert (row["copyright"], row["has_place"], row["creator"]) == ("© Acme", True, None)
+        assert "blurred" in row["faults"]
+        assert (other["copyright"], other["has_place"], other["faults"]) == (None, None, None)
     if kind is PARQUET:
         rows = pq.read_table(io.BytesIO(content)).to_pylist()
     elif kind is CSV:

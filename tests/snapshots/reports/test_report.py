@@ -33,7 +33,14 @@ LOOK = {
     ],
     "kinds": {"photograph": {"count": 3, "share": 0.6}, "logo": {"count": 2, "share": 0.4}},
     "shapes": {"square": {"count": 5, "share": 1.0}},
-    "coherence": {"score": 0.7, "cosine": 0.5, "baseline": 0.1, "brands": 0},
+    "coherence": {
+        "score": 0.7,
+        "cosine": 0.5,
+        "baseline": 0.1,
+        "brands": 6,
+        "sentence": "More alike than most.",
+    },
+    "treatment_count": 2,
     "outliers": [],
     "change": {
         "added": 2,
@@ -141,6 +148,8 @@ async def test_a_report_shows_what_the_steps_found() -> None:
     assert "red logos | 3 |" in text
     assert "photograph | 3 | 60%" in text
     assert "Shapes: 100% square." in text
+    assert "More alike than most" in text
+    assert "2 pictures are treated in another way than the rest." in text
     assert (
         "Since the previous snapshot: 2 assets added, 1 removed; the palette changed by 0.12 "
         "(from black to white is 1); photographs +25%; logos -25%; coherence -0.10." in text

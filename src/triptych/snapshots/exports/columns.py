@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from triptych.features.picture_quality import faults_of
+from triptych.media.file_facts import FileFacts
 from triptych.model import MARKS, Asset, Metadata
 from triptych.snapshots.asset_shown import phash_text
 from triptych.snapshots.exports.metadata_columns import (
@@ -50,7 +52,18 @@ TEXT_COLUMN = "text"
 """The text in the picture, a line of it in each line."""
 PEOPLE_COLUMN = "people"
 """`none`, `one` or `group`, by the faces in the picture."""
-OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN, PEOPLE_COLUMN})
+FILE_COLUMNS: Mapping[str, pa.DataType] = {
+    "faults": pa.list_(pa.string()),
+    "copyright": pa.string(),
+    "creator": pa.string(),
+    "credit": pa.string(),
+    "licence": pa.string(),
+    "source_type": pa.string(),
+    "has_place": pa.bool_(),
+    "has_content_credentials": pa.bool_(),
+}
+"""What the file shows: its faults, and what it says of its origin; empty where it was not read."""
+OWN = frozenset({*FIELDS, *MARKS, TEXT_COLUMN, PEOPLE_COLUMN, *FILE_COLUMNS})
 """The columns of every table, whatever the metadata."""
 OWN_IMPORTED = OWN - NO_METADATA - {"url"}
 """Those by which a row of an exported table is known; its URL is read apart."""
@@ -69,6 +82,8 @@ class Exported:
     """The text in the picture; None if it was not, or cannot be, read."""
     people: str | None = None
     """How many people it shows; None if it was not, or cannot be, looked at."""
+    facts: FileFacts | None = None
+    """What its file shows; None if it was not, or cannot be, read."""
 
 
 def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.Schema:
@@ -77,7 +92,7 @@ def schema(dimension: int | None, metadata: MetadataColumns = NO_COLUMNS) -> pa.
     types = {**TYPES, "embedding": vector}
     fields = [(name, types.get(name, pa.string())) for name in FIELDS]
     marks = [(name, MARK_TYPES[kind]) for name, kind in MARKS.items()]
-    marks += [(TEXT_COLUMN, pa.string()), (PEOPLE_COLUMN, pa.string())]
+    marks += [(TEXT_COLUMN, pa.string()), (PEOPLE_COLUMN, pa.string()), *FILE_COLUMNS.items()]
     return pa.schema([*fields[:MARKED], *marks, *fields[MARKED:], *metadata.types.items()])
 
 
@@ -91,8 +106,18 @@ def described(exported: Exported) -> dict[str, Any]:
         for name, value in ((name, getattr(exported.asset, name)) for name in FIELDS[:MARKED])
     }
     marks = {name: exported.marks.get(name) for name in MARKS}
-    features = {TEXT_COLUMN: exported.text, PEOPLE_COLUMN: exported.people}
+    features = {TEXT_COLUMN: exported.text, PEOPLE_COLUMN: exported.people, **_of_file(exported)}
     return {**row, **marks, **features, "model": exported.asset.model}
+
+
+def _of_file(exported: Exported) -> dict[str, Any]:
+    """Return the `FILE_COLUMNS` of an asset."""
+    facts, asset = exported.facts, exported.asset
+    if facts is None:
+        return dict.fromkeys(FILE_COLUMNS)
+    faults = faults_of(facts, asset.width or 0, asset.height or 0)
+    of_origin = (name for name in FILE_COLUMNS if name != "faults")
+    return {"faults": faults, **{name: getattr(facts.origin, name) for name in of_origin}}
 
 
 def table(rows: Sequence[Exported], columns: pa.Schema) -> pa.Table:

@@ -12,8 +12,10 @@ from uuid import UUID
 import msgspec
 
 from triptych.features.feature_store import FeatureStore
+from triptych.features.file_feature import FILE, facts_of
 from triptych.features.picture_people import PEOPLE, PicturePeople
 from triptych.features.picture_text import TEXT, PictureText
+from triptych.media.file_facts import FileFacts
 from triptych.model import Asset
 from triptych.objects import ObjectStore
 from triptych.shown_url import encoded_without_credentials
@@ -66,7 +68,8 @@ async def export(
     error the files are not closed, and there is no export. ``note`` is called with sentences on
     what is in another place than one might expect, ``credentials`` once with the number of assets
     whose URLs have some: an export has them whole, so that it is the same brand when it is read
-    again. ``features`` have the text in the pictures; without them that column is empty.
+    again. ``features`` have the text in pictures and what files show; without them those
+    columns are empty.
 
     Raises:
         SnapshotCollected: it is no longer kept.
@@ -82,6 +85,7 @@ async def export(
     async for page in snapshots.stream_assets(wanted.run_id, batch=batch):
         marks = await snapshots.marks(wanted.run_id, [asset.key for asset in page])
         texts, people = await _texts(features, page), await _people(features, page)
+        facts = await _facts(features, page)
         rows = [
             Exported(
                 asset,
@@ -89,6 +93,7 @@ async def export(
                 columns,
                 texts.get(asset.sha256),
                 people.get(asset.sha256),
+                facts.get(asset.sha256),
             )
             for asset in page
         ]
@@ -126,6 +131,16 @@ async def _people(features: FeatureStore | None, page: Sequence[Asset]) -> dict[
     found = await features.read(PEOPLE, list({asset.sha256 for asset in page}))
     shown = ((sha256, PicturePeople.of(feature)) for sha256, feature in found.items())
     return {sha256: each.people.value for sha256, each in shown if each is not None}
+
+
+async def _facts(
+    features: FeatureStore | None, page: Sequence[Asset]
+) -> dict[bytes, FileFacts | None]:
+    """Return what the files show that were read, by SHA-256."""
+    if features is None:
+        return {}
+    found = await features.read(FILE, list({asset.sha256 for asset in page}))
+    return {sha256: facts_of(feature) for sha256, feature in found.items()}
 
 
 def _with_credentials(assets: Sequence[Asset]) -> int:

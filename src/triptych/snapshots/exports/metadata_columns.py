@@ -31,7 +31,12 @@ WHOLE = "metadata"
 """The column with the JSON."""
 FURTHER = "also"
 """The column with the metadata of further rows of the URL: a JSON array, or nothing."""
-NO_METADATA = frozenset({"embedding", "text", "people"})
+NO_METADATA = frozenset(
+    {
+        *("embedding", "text", "people", "faults", "copyright", "creator", "credit", "licence"),
+        *("source_type", "has_place", "has_content_credentials"),
+    }
+)
 """Columns that not every export has, and that are no metadata."""
 
 _TAKEN_FOR_OTHERS = re.compile(

@@ -111,9 +111,14 @@ def _look(contents: Contents, pictures: Pictures) -> list[str]:
         parts.append(_table(("kind", "assets", "share"), rows))
     coherence = look.get("coherence")
     if coherence:
-        parts.append(
+        figure = (
             f"Coherence {coherence['score']:.2f} (0: like unrelated pictures, 1: all the same)."
         )
+        # Insights of older releases have no sentence.
+        parts.append(" ".join(filter(None, (figure, _text(coherence.get("sentence") or "")))))
+    if treated := look.get("treatment_count"):
+        noun = "picture is" if treated == 1 else "pictures are"
+        parts.append(f"{treated} {noun} treated in another way than the rest.")
     shapes = look.get("shapes") or {}
     if shapes:
         told = ", ".join(f"{entry['share']:.0%} {name}" for name, entry in shapes.items())

@@ -16,7 +16,7 @@ from tests.support.snapshots import shuffled, snapshot_of, unit
 from triptych.ai.colour_words import WORDS, places, words
 from triptych.ai.context import ALONE, Context, Earlier, OtherBrand
 from triptych.ai.step import Snapshot
-from triptych.ai.steps.look import look
+from triptych.ai.steps.look import coherence
 from triptych.ai.steps.look import picture_kinds as kinds_room
 from triptych.ai.steps.look.look import LOOK, find_look
 from triptych.ai.steps.look.palette import distance, find_palette
@@ -41,6 +41,15 @@ def logo(seed: int) -> npt.NDArray[np.uint8]:
         draw.rectangle((40 + 16 * stripe, 40, 46 + 16 * stripe, 216), fill=(10, 10, 10))
     draw.ellipse((60 + seed, 60, 190, 190), outline=(10, 10, 10), width=6)
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def packshot(seed: int) -> npt.NDArray[np.uint8]:
+    """A shaded thing with some texture, in the middle of a plain grey ground."""
+    random = np.random.default_rng(seed)
+    shown = np.full((SIDE, SIDE, 3), 200 + seed, np.uint8)
+    thing = photograph(seed)[14:50, 14:50].astype(np.int16) // 2 + random.integers(0, 90, 3)
+    shown[14:50, 14:50] = np.clip(thing, 0, 255)
+    return shown
 
 
 class Pictures:
@@ -119,11 +128,23 @@ def test_palettes_are_as_far_apart_as_colours_have_to_be_moved() -> None:
 
 def test_kinds_are_told_by_how_pictures_are_made_up() -> None:
     for seed in range(20):
-        for kind, drawn in (("photograph", photograph), ("logo", logo)):
-            scores = kinds_room.WEIGHTS @ measures(drawn(seed)) + kinds_room.BIAS
-            assert KINDS[scores.argmax()] == kind
+        for kind, drawn in (
+            ("photograph", photograph),
+            ("packshot", packshot),
+            ("logo", logo),
+        ):
+            found = kinds_room.weights().kind(measures(drawn(seed)))
+            assert KINDS[found] == kind
     blank = measures(np.full((SIDE, SIDE, 3), 255, np.uint8))
     assert np.isfinite(blank).all()
+
+
+def test_a_packshots_border_is_of_one_colour() -> None:
+    border = kinds_room.MEASURES.index("border")
+    assert measures(packshot(0))[border] < 1
+    assert measures(photograph(0))[border] > 7
+    shape = kinds_room.weights().linear.shape
+    assert shape == kinds_room.weights().squared.shape == (len(KINDS), len(kinds_room.MEASURES))
 
 
 def test_of_a_large_brand_a_sample_is_looked_at_and_the_rest_is_learnt(
@@ -177,7 +198,9 @@ def test_a_brand_of_like_pictures_is_coherent_and_one_of_unlike_ones_is_not() ->
     assert unlike["score"] == 0
     exact = mixed.embeddings.astype(np.float64) @ mixed.embeddings.astype(np.float64).T
     assert unlike["cosine"] == pytest.approx((exact.sum() - np.trace(exact)) / (60 * 59), abs=1e-3)
-    assert (unlike["baseline"], unlike["brands"]) == (look.BASELINE, 0)
+    assert (unlike["baseline"], unlike["brands"]) == (coherence.BASELINE, 0)
+    assert unlike["percentile"] is None
+    assert unlike["sentence"].startswith("There are 0 other brands to compare with")
 
 
 class Others:
@@ -200,7 +223,32 @@ def test_where_other_brands_are_known_coherence_is_measured_against_them() -> No
     vectors[:, 0] = 1
     snapshot = snapshot_of(unit(vectors), phash=[0] * 10, context=Context(others=Others()))
     found = result(snapshot)["coherence"]
-    assert found == {"score": 1.0, "cosine": 1.0, "baseline": 0.5, "brands": 5}
+    sentence = "Its pictures are more alike than those of 100 % of 5 other brands."
+    assert found == {
+        "score": 1.0,
+        "cosine": 1.0,
+        "baseline": 0.5,
+        "brands": 5,
+        "percentile": 100,
+        "sentence": sentence,
+    }
+    varied = snapshot_of(unit(np.eye(48)[:10]), phash=[0] * 10, context=Context(others=Others()))
+    found = result(varied)["coherence"]
+    assert found["percentile"] == 0
+    assert (
+        found["sentence"] == "Its pictures are more varied than those of 100 % of 5 other brands."
+    )
+
+
+def test_the_coherence_of_another_brand_follows_from_its_mean() -> None:
+    vectors = unit(np.random.default_rng(2).normal(size=(20, 48)) + 0.5).astype(np.float64)
+    mean = vectors.mean(axis=0)
+    length = np.linalg.norm(mean)
+    direction = (mean / length)[None].astype(np.float32)
+    other = OtherBrand("b", uuid4(), direction, np.array([length]), np.array([20.0]))
+    cosines = vectors @ vectors.T
+    exact = (cosines.sum() - np.trace(cosines)) / (20 * 19)
+    assert coherence.cosine_of(other) == pytest.approx(exact, abs=1e-3)
 
 
 def test_the_change_against_the_snapshot_before_is_told() -> None:
@@ -220,7 +268,7 @@ def test_the_change_against_the_snapshot_before_is_told() -> None:
         "removed": 0,
         "palette": 0.0,
         "coherence": 0.0,
-        "kinds": {"photograph": 0.0, "drawing": 0.0, "logo": 0.0},
+        "kinds": {"photograph": 0.0, "packshot": 0.0, "drawing": 0.0, "logo": 0.0},
     }
     fewer = Earlier(before.keys[:50], {}, {"look": published})
     unknown = result(replace(before, context=Context(earlier=fewer)))["change"]

@@ -1,6 +1,7 @@
 """The step `look`: the overall look of a brand's pictures, and its outliers.
 
-Palette, kinds and outliers have their own modules: `palette`, `picture_kinds`, `outliers`.
+Its parts have their own modules: `palette`, `picture_kinds`, `coherence`, `outliers` of other
+content, and `treatments`, which are outliers of other treatment.
 """
 
 from __future__ import annotations
@@ -12,17 +13,14 @@ from typing import Any
 import numpy as np
 
 from triptych.ai.context import StepResult
-from triptych.ai.points import Indices, blocks
+from triptych.ai.points import Indices
 from triptych.ai.step import Snapshot, Step
+from triptych.ai.steps.look.coherence import find_coherence
 from triptych.ai.steps.look.outliers import SCORE_MIN, describe, find_likeness
 from triptych.ai.steps.look.palette import distance, find_palette
 from triptych.ai.steps.look.picture_kinds import KINDS, UNKNOWN, find_kinds
+from triptych.ai.steps.look.treatments import described, find_treatments
 
-BASELINE = 0.2
-"""Mean cosine of two unrelated pictures with the bundled model: 0.20 to 0.25 between photographs,
-icons and cut-outs. Used when there are too few other brands to measure it."""
-BRANDS_MIN = 5
-"""Least number of other brands to measure the baseline from."""
 SQUARE = 1.05
 """Largest ratio of the longer to the shorter side of a picture that counts as square."""
 RATIOS: Mapping[str, float] = {
@@ -39,7 +37,6 @@ RATIOS: Mapping[str, float] = {
     "1:2": 1 / 2,
 }
 RATIO_TOLERANCE = 0.02
-BLOCK_ROWS = 4_096
 KINDS_SHARE = 0.7
 """Approximate share of the step's time that reading pictures takes."""
 
@@ -50,21 +47,22 @@ def find_look(snapshot: Snapshot) -> StepResult:
     The result::
 
         palette     see `palette.find_palette`
-        kinds       {photograph | drawing | logo: {count, share}}; share of the known kinds
+        kinds       {photograph | packshot | drawing | logo: {count, share}}, share of the known
         kinds_seen  pictures that were read; the other kinds are predicted from them
         shapes      {square, landscape, portrait: {count, share}}
         ratios      {"16:9": share, …}: usual ratios of width to height, the most frequent first
-        coherence   {score, cosine, baseline, brands}: the mean cosine of two of the brand's
-                    pictures, the same of unrelated pictures (the baseline), and how many other
-                    brands the baseline comes from (0: a constant); the score is 0 at the baseline
-                    and 1 at a cosine of 1; null with fewer than two embeddings
+        coherence   see `coherence.find_coherence`
         outliers    see `outliers.describe`
         outlier_count
+        treatments  pictures of off-brand treatment, see `treatments.described`; empty, and the
+                    count null, if the files of too few pictures were read
+        treatment_count
         change      since the previous snapshot: {added, removed, palette: how far it moved,
                     kinds: {kind: share gained or lost}, coherence: gained or lost}; null if
                     there is none. `added` and `removed` are left out where they are unknown.
 
-    Marks: `look`, the kind; `outlier`, 0..1, at least one half for off-brand pictures.
+    Marks: `look`, the kind; `outlier`, 0..1, at least one half for off-brand pictures;
+    `treatment`, what is off brand in a picture's treatment, a list of texts.
     """
     progress = snapshot.context.progress
     kinds, seen = find_kinds(snapshot, lambda share: progress(KINDS_SHARE * share))
@@ -77,10 +75,13 @@ def find_look(snapshot: Snapshot) -> StepResult:
         "kinds_seen": seen,
         "shapes": _shapes(snapshot),
         "ratios": _ratios(snapshot),
-        "coherence": _coherence(snapshot),
+        "coherence": find_coherence(snapshot),
         "outliers": [] if likeness is None else describe(snapshot, likeness, kinds),
         "outlier_count": 0 if likeness is None else int((likeness.scores >= SCORE_MIN).sum()),
     }
+    treated = find_treatments(snapshot.context.features)
+    result["treatments"] = described(snapshot, treated or [])
+    result["treatment_count"] = None if treated is None else len(treated)
     result["change"] = _change(snapshot, result)
     marks: dict[str, list[Any]] = {
         "look": [None if kind == UNKNOWN else KINDS[kind] for kind in kinds.tolist()]
@@ -89,10 +90,13 @@ def find_look(snapshot: Snapshot) -> StepResult:
         marks["outlier"] = [
             None if np.isnan(score) else round(score, 3) for score in likeness.scores.tolist()
         ]
+    if treated is not None:
+        words = {each.row: list(each.why) for each in treated}
+        marks["treatment"] = [words.get(row) for row in range(len(snapshot))]
     return StepResult(result, marks)
 
 
-LOOK = Step("look", 1, find_look)
+LOOK = Step("look", 2, find_look)
 
 
 def _kinds(kinds: Indices) -> dict[str, dict[str, float]]:
@@ -129,32 +133,6 @@ def _ratios(snapshot: Snapshot) -> dict[str, float]:
     }
     frequent = sorted(shares, key=lambda name: -shares[name])
     return {name: round(shares[name], 3) for name in frequent if shares[name]}
-
-
-def _coherence(snapshot: Snapshot) -> dict[str, float] | None:
-    """See `find_look`. The mean over all pairs comes from one sum, not from single pairs."""
-    count = len(snapshot.embeddings)
-    if count < 2:
-        return None
-    total = np.zeros(snapshot.embeddings.shape[1])
-    lengths = 0.0
-    for block in blocks(count, BLOCK_ROWS):
-        vectors = snapshot.embeddings[block].astype(np.float64)
-        total += vectors.sum(axis=0)
-        lengths += float((vectors**2).sum())
-    # |sum|² holds every pair twice, and each vector with itself: subtract the latter.
-    cosine = (float(total @ total) - lengths) / (count * (count - 1))
-    mean = total / count
-    with_others = [float(mean @ other.mean) for other in snapshot.context.others.brands()]
-    measured = len(with_others) >= BRANDS_MIN
-    baseline = float(np.mean(with_others)) if measured else BASELINE
-    score = (cosine - baseline) / max(1 - baseline, 1e-6)
-    return {
-        "score": round(min(max(score, 0.0), 1.0), 3),
-        "cosine": round(cosine, 3),
-        "baseline": round(baseline, 3),
-        "brands": len(with_others) if measured else 0,
-    }
 
 
 def _change(snapshot: Snapshot, now: Mapping[str, Any]) -> dict[str, Any] | None:

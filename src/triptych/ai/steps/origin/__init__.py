@@ -1,0 +1,1 @@
+"""The step ``origin``: what files say of their rights and their origin."""

@@ -1,0 +1,1 @@
+"""The step ``quality``: which pictures are technically poor."""
