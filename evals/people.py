@@ -83,7 +83,6 @@ def measure() -> Findings:
     )
     figures = [
         *_people(shown, text, truth),
-        _alone(shown, alone),
         *_tags(with_text(acquire(scenes), text), right),
     ]
     return Findings("People and tags", about, figures)
