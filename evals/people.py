@@ -24,7 +24,7 @@ from triptych.ai.steps.people.faces import LONGEST_SIDE, PEOPLE_FINDING
 from triptych.ai.steps.tags.tags import find_tags
 from triptych.embedders.text_encoder import TextEncoder
 from triptych.features.feature_store import Feature
-from triptych.features.picture_people import PEOPLE, People, PicturePeople
+from triptych.features.picture_people import PEOPLE
 from triptych.media.decode import decode
 from triptych.settings.settings import Settings
 from triptych.wiring.models import open_text_encoder
@@ -50,7 +50,6 @@ ABOUT = """
 with people at least a tenth of the picture high, and {foods} foods; labelled by eye. A picture is
 said to show people if a face is found in it: people who are seen from behind are not. Baseline: the
 cosine with the text "{text}" at the threshold with the best F1 on these very pictures.
-*One person*: the portraits that are said to show exactly one, in a close-up.
 
 *Tags* of the same photographs: all {labelled} are labelled by eye, by one judge, with every word of
 the vocabulary that is right for them. Baseline: the name of the likeliest class of the bundled
@@ -82,10 +81,8 @@ def measure() -> Findings:
         text=PERSON,
         labelled=len(right),
     )
-    alone = np.array([name in faces for name in shown.urls])
     figures = [
         *_people(shown, text, truth),
-        _alone(shown, alone),
         *_tags(with_text(acquire(scenes), text), right),
     ]
     return Findings("People and tags", about, figures)
@@ -126,16 +123,6 @@ class _Found:
         assert step == PEOPLE.name
         for row, result in enumerate(self._results):
             yield row, Feature(bytes(32), result)
-
-
-def _alone(shown: Snapshot, alone: Marked) -> Figure:
-    """Return how many of the portraits are said to show one person in a close-up."""
-    right = 0
-    for row, feature in shown.context.features.read(PEOPLE.name):
-        people = PicturePeople.of(feature)
-        if people is not None and alone[row]:
-            right += people.people is People.ONE and people.close_up
-    return Figure("portraits: one person in a close-up", {"Triptych": right / int(alone.sum())})
 
 
 def _recall_and_precision(said: Marked, truth: Marked) -> tuple[float, float | None]:
