@@ -60,8 +60,10 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
             assert asset.embedding.shape == (1280,)
             assert float(asset.embedding @ asset.embedding) == pytest.approx(1, abs=1e-2)
         kinds = {insight.kind for insight in await local.stores.snapshots.insights(run.id)}
-        found = {"across", "clusters", "duplicates", "look", "map", "people", "tags", "text"}
-        assert kinds == found
+        assert kinds == {
+            *("across", "alt_text", "clusters", "duplicates", "look", "map"),
+            *("origin", "people", "quality", "tags", "text"),
+        }
 
 
 async def test_pictures_are_stored_as_they_are_where_nothing_is_decoded(

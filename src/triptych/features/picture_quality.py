@@ -21,7 +21,13 @@ FAULTS = ("blurred", "soft", "compressed", "small")
 
 
 def faults_of(facts: FileFacts, width: int, height: int) -> list[str]:
-    """Return which of `FAULTS` a picture has. An SVG has none."""
+    """Return which of `FAULTS` a picture has. An SVG has none.
+
+    Args:
+        facts: of its file.
+        width: in pixels; 0 if it is not known, as is the ``height``.
+        height: in pixels.
+    """
     quality = facts.quality
     if quality is None:
         return []
@@ -30,6 +36,6 @@ def faults_of(facts: FileFacts, width: int, height: int) -> list[str]:
         found.append("blurred" if quality.detail <= DETAIL_BLURRED else "soft")
     if quality.blocks is not None and quality.blocks >= BLOCKS_VISIBLE:
         found.append("compressed")
-    if max(width, height) < SMALL_SIDE:
+    if 0 < max(width, height) < SMALL_SIDE:
         found.append("small")
     return found

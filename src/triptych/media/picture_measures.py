@@ -1,8 +1,8 @@
 """What is measured of a picture's pixels without any model: its style, and its technical quality.
 
 Style is measured on a small copy, quality on pixels of the picture's own size. The figures say
-nothing by themselves: `triptych.ai.steps.look.treatments` and `triptych.ai.steps.quality` decide,
-by limits that were measured (docs/insights.md, rooms `treatments` and `quality`).
+nothing by themselves: `triptych.ai.steps.look.treatments` and `triptych.features.picture_quality`
+decide, by limits that were measured (docs/insights.md, rooms `treatments` and `quality`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FRAME_SHARE = 0.9
 INSIDE_SHARE = 0.75
 """Of those inside it that must be of another: a picture may have some of its frame's colour."""
 BADGE_CHROMA = 17.0
-"""Least chroma of a badge: sale red has 25, a clear sky 8."""
+"""Least chroma of a badge; pure red has 26."""
 BADGE_BOX = STYLE_SIDE // 3
 """Side of the corner in which a badge is looked for."""
 LEVELS = 16

@@ -37,6 +37,7 @@ def brand(count: int, context: Context, sides: list[int] | None = None) -> Snaps
         (facts(), SMALL_SIDE, []),
         (facts(), SMALL_SIDE - 1, ["small"]),
         (facts(detail=0.1, blocks=3.0), 100, ["blurred", "compressed", "small"]),
+        (facts(), 0, []),
         (facts(detail=None, blocks=None), LARGE, []),
         (FileFacts(facts().style, None, facts().origin), 10, []),
     ],
