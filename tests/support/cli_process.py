@@ -100,7 +100,7 @@ class Cli:
         )
 
     async def _fork(self, *args: str) -> Fork | None:
-        if self.python != sys.executable:
+        if self.python != sys.executable or sys.platform != "linux":
             return None
         return await _forks().start(args, self.env, self.data.parent)
 

@@ -38,6 +38,8 @@ PACKAGES = tuple(
 """What the forks find imported, with what these packages import."""
 STARTING_THREADS = frozenset({"pyarrow", "onnxruntime", "cv2"})
 """Packages that start threads when they are imported; a fork imports them and what needs them."""
+AT_START = ("PYTHON", "LANG", "LC_")
+"""How the variables begin that an interpreter reads once."""
 END_S = 60.0
 
 
@@ -173,7 +175,7 @@ class Forks:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", __file__, str(theirs.fileno())],
-                env=interpreter() | {"PATH": os.environ["PATH"]},
+                env={**os.environ, **interpreter()},
                 pass_fds=[theirs.fileno()],
             )
 
@@ -202,9 +204,9 @@ class Forks:
 
 
 def interpreter(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables that Python reads when it starts. Where a command hangs is shown."""
-    given = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
-    return given | {"PYTHONFAULTHANDLER": "1"}
+    """Return the variables that Python reads when it starts; a hung command shows its stacks."""
+    read = {name: value for name, value in environment.items() if name.startswith(AT_START)}
+    return read | {"PYTHONFAULTHANDLER": "1"}
 
 
 async def _pipe() -> tuple[asyncio.StreamReader, int]:
