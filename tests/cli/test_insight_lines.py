@@ -25,3 +25,6 @@ def test_people_are_counted_in_words() -> None:
 def test_what_is_off_names_its_setting() -> None:
     assert lines("people", {"on": False}) == "people  off (TRIPTYCH_PEOPLE)"
     assert lines("text", {"on": False}) == "text  off (TRIPTYCH_OCR)"
+    assert lines("alt_text", {"on": False}) == "alt_text  the list has no alt texts"
+    assert lines("quality", {"on": False}) == "quality  files are not read here"
+    assert lines("origin", {"on": False}) == "origin  files are not read here"

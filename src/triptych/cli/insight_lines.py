@@ -59,8 +59,16 @@ FIGURES: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
 
 Their other fields, such as models, thresholds and what was compared, are about the step.
 """
-SETTINGS = MappingProxyType({"text": "TRIPTYCH_OCR", "people": "TRIPTYCH_PEOPLE"})
-"""Of the steps that an installation can turn off."""
+OFF = MappingProxyType(
+    {
+        "text": "off (TRIPTYCH_OCR)",
+        "people": "off (TRIPTYCH_PEOPLE)",
+        "alt_text": "the list has no alt texts",
+        "quality": "files are not read here",
+        "origin": "files are not read here",
+    }
+)
+"""What is said of each step that has nothing to look at."""
 LOST_FIGURE = {LOST: ("picture that could not be read", "pictures that could not be read")}
 MOST = MappingProxyType(
     {"look": ("palette", "word"), "tags": ("tags", "tag"), "text": ("words", "word")}
@@ -95,7 +103,7 @@ def _said(kind: str, result: Mapping[str, object]) -> Iterator[str]:
         yield from _scalars(result)
         return
     if result.get("on") is False:
-        yield f"off ({SETTINGS[kind]})"
+        yield OFF[kind]
     for name, (one, several) in {**FIGURES[kind], **LOST_FIGURE}.items():
         if isinstance(count := result.get(name), int):
             yield f"{count:,} {one if count == 1 else several}"

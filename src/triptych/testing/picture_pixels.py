@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from typing_extensions import override
 from triptych.ai.context import Pixels
 from triptych.ai.pictures import PictureReader
 from triptych.ai.step import Snapshot
+from triptych.media.file_facts import FileFacts
+from triptych.media.file_reading import read_facts
 from triptych.testing.pictures import Picture
 
 
@@ -31,6 +34,15 @@ class MadePictures(PictureReader):
             return pixels.copy()
         height, width = (max(1, round(length * side / longest)) for length in pixels.shape[:2])
         return _resized(pixels, width, height)
+
+    @override
+    async def facts(self, sha256: bytes) -> FileFacts | None:
+        pixels = self._pixels.get(sha256)
+        if pixels is None:
+            return None
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        return read_facts(file.getvalue(), max_pixels=pixels.size)
 
     def of(self, snapshot: Snapshot) -> Pixels:
         """Return what a brand-wide step reads the pixels of a snapshot's assets with."""

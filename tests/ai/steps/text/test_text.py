@@ -63,6 +63,7 @@ def test_rare_words_that_are_dropped_are_counted(monkeypatch: pytest.MonkeyPatch
     snapshot = snapshot_of(unit(np.ones((3, 4))), phash=[0] * 3)
     texts = {0: ["sale neu"], 1: ["sale neu"], 2: ["eins zwei drei"]}
     found = TEXT_IN_PICTURES.run(replace(snapshot, context=Context(features=Read(dict(texts)))))
+    assert isinstance(found, dict)
     assert found["rare_words_dropped"] == 3
     words = [{"word": "neu", "pictures": 2}, {"word": "sale", "pictures": 2}]
     assert found["words"] == words

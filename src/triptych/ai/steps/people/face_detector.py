@@ -42,7 +42,7 @@ KEPT_MIN = 0.7
 """Least scores of the first and second network: the values of the paper's authors."""
 FACE_MIN = 0.8
 """Least score of the third network, the mean of a face and its mirror image. Textures that look
-like a face one way do so seldom the other way (ADR 51)."""
+like a face one way do so seldom the other way (ADR 50)."""
 SMALL_SHARE = 0.125
 """Of a picture's longest side, below which a face is small. Squares of such sizes are looked at in
 thousands of places, so more of them look like a face by chance."""
