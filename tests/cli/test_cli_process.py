@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.cli_process import PATIENCE_S, SHOWN_MAX_CHARS, Cli, Result, hung
+from tests.support.command_forks import Forks
 
 STACKS = "Fatal Python error: Aborted\n\nCurrent thread (most recent call first):\n  File x\n\n"
 
@@ -31,3 +32,17 @@ async def test_a_fork_does_what_an_interpreter_does(new_cli: Cli, args: list[str
     assert process.returncode is not None
     assert forked == Result(process.returncode, out.decode(), err.decode())
     assert forked.out + forked.err
+
+
+async def test_a_fork_has_the_width_of_its_own_terminal(
+    new_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    forks = Forks()
+    try:
+        fork = await forks.start(["sources"], new_cli.env, new_cli.data.parent)
+        assert fork is not None
+        out, _ = await asyncio.wait_for(fork.communicate(), PATIENCE_S)
+    finally:
+        forks.close()
+    assert max(map(len, out.decode().splitlines())) > 80

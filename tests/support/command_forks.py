@@ -40,6 +40,7 @@ STARTING_THREADS = frozenset({"pyarrow", "onnxruntime", "cv2"})
 """Packages that start threads when they are imported; a fork imports them and what needs them."""
 AT_START = ("PYTHON", "LANG", "LC_")
 """How the variables begin that an interpreter reads once."""
+SIZE = frozenset({"COLUMNS", "LINES"})
 END_S = 60.0
 
 
@@ -175,7 +176,7 @@ class Forks:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", __file__, str(theirs.fileno())],
-                env={**os.environ, **interpreter()},
+                env={**_without_size(os.environ), **interpreter()},
                 pass_fds=[theirs.fileno()],
             )
 
@@ -201,6 +202,11 @@ class Forks:
     def close(self) -> None:
         self._requests.close()
         self._process.wait(END_S)
+
+
+def _without_size(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without the terminal's size: rich would keep it for all forks."""
+    return {name: value for name, value in environment.items() if name not in SIZE}
 
 
 def interpreter(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
