@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -35,14 +36,16 @@ async def test_a_fork_does_what_an_interpreter_does(new_cli: Cli, args: list[str
 
 
 async def test_a_fork_has_the_width_of_its_own_terminal(
-    new_cli: Cli, monkeypatch: pytest.MonkeyPatch
+    new_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    title = "wide " * 10
+    (tmp_path / "urls.csv").write_text(f"url,title\nhttps://x.example/1.png,{title}\n")
     monkeypatch.setenv("COLUMNS", "80")
     forks = Forks()
     try:
-        fork = await forks.start(["sources"], new_cli.env, new_cli.data.parent)
+        fork = await forks.start(["check", "urls.csv"], new_cli.env, new_cli.data.parent)
         assert fork is not None
         out, _ = await asyncio.wait_for(fork.communicate(), PATIENCE_S)
     finally:
         forks.close()
-    assert max(map(len, out.decode().splitlines())) > 80
+    assert title.strip() in out.decode()
