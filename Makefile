@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release image clean
+.PHONY: help setup check test test-browser test-rest test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release image clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -99,11 +99,17 @@ check: $(READY) dashboard/node_modules/.ready ## Format, lint, types
 	$(BIN)/mypy
 	cd dashboard && npm run --silent check
 
-# The browser's driver keeps an event loop running, so its tests have a process of their own.
-test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) $(MONGODB_READY) demo/node_modules/.ready ## The whole suite, in under ten minutes
+test: $(READY) $(DASHBOARD) $(BROWSER) $(EMULATOR_READY) $(MONGODB_READY) demo/node_modules/.ready ## The whole suite, half an hour on two cores
 	cd dashboard && npm run --silent test
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
+	@$(MAKE) --no-print-directory --jobs 2 test-browser test-rest
+
+# The browser's driver keeps an event loop running, so its tests have a process of their own. They
+# wait half of their time, and so run beside the others.
+test-browser:
 	$(BIN)/pytest tests/browser
+
+test-rest:
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
 
 prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) $(CHART_READY) $(RELEASE_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser

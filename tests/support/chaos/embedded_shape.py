@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ LOOK_S = 0.1
 COMMAND_S = 60.0
 MENDED_S = 45.0
 """Seconds in which `up` must have mended a Postgres that nobody can reach."""
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 LEFT_S = 15.0
 """Seconds in which the children of an `up` that has ended must have ended."""
 
@@ -278,14 +280,14 @@ class EmbeddedShape(Shape):
 
     async def _store_away(self, action: Action) -> str:
         objects, away = self._data / "objects", self._data / "objects-away"
+        away.touch()
         with self.record.outage():
-            objects.rename(away)
-            objects.touch()
+            _exchange(objects, away)
             try:
                 await asyncio.sleep(action.seconds)
             finally:
-                objects.unlink()
-                away.rename(objects)
+                _exchange(objects, away)
+                away.unlink()
         return "objects are back"
 
     async def _disk_full(self, action: Action) -> str:
@@ -294,3 +296,14 @@ class EmbeddedShape(Shape):
         with self.record.outage():
             await self._disk.full(action.seconds)
         return "there is space again"
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Give each of two paths the other's name, both at once: see renameat2(2).
+
+    In a moment between two renames a worker that writes would make the folder again.
+    """
+    paths = (AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other))
+    if ctypes.CDLL(None, use_errno=True).renameat2(*paths, RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
