@@ -158,7 +158,8 @@ insert into spaces (model, dimension) values ($1, $2) returning id
 
 -- page_to_index --
 -- Its last key and how many assets it has.
-select max(key) as last, count(*) as assets
+-- Not by max(), which knows bytea only since Postgres 18.
+select (array_agg(key order by key desc))[1] as last, count(*) as assets
 from (select key from assets where run_id = $1 and key > $2 order by key limit $3) page
 
 -- index_page --
