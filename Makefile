@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-browser test-rest test-aws prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release image clean
+.PHONY: help setup check test test-browser test-rest test-aws test-template test-aws-shape prove demo aws-local deploy destroy up bench bench-reduced eval lock docs screenshots audit release image clean
 
 # The newest Python that is there and new enough.
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
@@ -111,12 +111,18 @@ test-browser:
 test-rest:
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not prove and not aws" --ignore tests/browser
 
-prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) $(CHART_READY) $(RELEASE_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines
+prove: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) $(CHART_READY) $(RELEASE_READY) demo/node_modules/.ready ## Proofs that take longer: storms of killed processes, long state machines; FULL=1 at full size
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m prove --durations=10 --ignore tests/browser
 
 test-aws: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) $(INFRA_READY) $(CHART_READY) ## The AWS shape: its template, its faults, its functions; the image and the chart
+	@$(MAKE) --no-print-directory --jobs 2 test-template test-aws-shape
+
+# The CDK stands beside what we run on, so its tests have a process of their own, on one core.
+test-template:
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(INFRA)/bin/python -m pytest -q -p no:cacheprovider --override-ini addopts= \
 		--override-ini filterwarnings= --override-ini asyncio_mode= infra/tests
+
+test-aws-shape:
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m aws --durations=10
 
 demo: $(READY) $(DASHBOARD) $(EMULATOR_READY) $(MONGODB_READY) demo/node_modules/.ready ## Seventy real brands through all three phases

@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.abc import ResolveResult
 
 from tests.support.local_pipeline import ended, local_at
+from tests.support.proof_size import by_size
 from tests.support.restarting_site import RestartingSite, restarting_site, write_list
 from tests.support.waiting import until, until_true
 from tests.support.worker_processes import Workers, environment, open_workers_harness
@@ -339,7 +340,7 @@ async def test_copies_of_messages_lose_nothing_while_a_host_is_away(
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("away_s", [5, 15, 40])
+@pytest.mark.parametrize("away_s", by_size([5, 15], [5, 15, 40]))
 async def test_a_host_that_is_down_for_so_long_loses_no_url_of_300(
     tmp_path: Path, away_s: int
 ) -> None:

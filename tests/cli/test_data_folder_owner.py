@@ -16,13 +16,14 @@ import pytest
 from tests.support.cli_process import PATIENCE_S, Cli, Result, up_process
 from tests.support.embedded import children
 from tests.support.picture_server import serve_pictures, write_manifest
+from tests.support.proof_size import by_size
 from tests.support.waiting import until, until_true
 from triptych.embedded.data_folder import DataFolder, Owner
 from triptych.embedded.sockets import read_dsn
 
 pytestmark = pytest.mark.integration
 
-ROUNDS = 8
+ROUNDS = by_size(3, 8)
 SEED = 16
 READY_WITHIN_S = 60.0
 """A start on two busy cores takes seconds; what the kills leave to recover, less than one."""

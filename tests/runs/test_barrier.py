@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.barrier_machine import POLICY, BarrierMachine, staged
+from tests.support.proof_size import by_size
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.model import Item, ItemResult, NewItem, RunState
@@ -44,7 +45,7 @@ def test_g1_g2_g3_g5_any_interleaving(migrated_dsn: str) -> None:
 
 @pytest.mark.prove
 def test_g1_g2_g3_g5_any_interleaving_at_length(migrated_dsn: str) -> None:
-    machine(migrated_dsn, examples=1000, steps=50)
+    machine(migrated_dsn, examples=by_size(150, 1000), steps=50)
 
 
 async def race(dsn: str, seed: int) -> None:

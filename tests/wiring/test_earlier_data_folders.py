@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.earlier_code import REPOSITORY, Code, stopped_after, unpack
 from tests.support.later_pictures import AT_ONCE, URLS, pictures
+from tests.support.proof_size import by_size
 from tests.support.waiting import until
 from triptych.database import previous_release
 
@@ -91,7 +92,7 @@ async def again(session: aiohttp.ClientSession, api: str, source: str) -> None:
     assert (run["added"], run["kept"], run["removed"]) == (0, URLS, 0)
 
 
-@pytest.mark.parametrize("made_by", COMMITS)
+@pytest.mark.parametrize("made_by", by_size(("schema-0008", "before"), tuple(COMMITS)))
 async def test_a_folder_of_an_earlier_commit_opens_and_its_run_goes_on(
     made_by: str, tmp_path: Path
 ) -> None:

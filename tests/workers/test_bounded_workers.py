@@ -16,12 +16,13 @@ from aiohttp import web
 
 from tests.support.brand_at_scale import peak_mb
 from tests.support.picture_server import PICTURES, picture, write_manifest
+from tests.support.proof_size import by_size
 from tests.support.registry_harness import RegistryHarness
 from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.live.watch import watch
 from triptych.model import RunState
 
-FEW, MANY = 10_000, 100_000
+FEW, MANY = by_size((2_000, 20_000), (10_000, 100_000))
 GROWTH_MAX_MB = 60
 DEARER_MAX = 1.3
 """How many times as much processor time a URL of the large brand may cost."""

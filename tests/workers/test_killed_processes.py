@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.picture_server import serve_pictures, write_manifest
+from tests.support.proof_size import by_size
 from tests.support.waiting import until
 from tests.support.worker_processes import (
     URLS,
@@ -61,7 +62,7 @@ async def test_g2_g4_workers_killed_while_they_work(migrated_dsn: str, tmp_path:
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("repetition", range(10))
+@pytest.mark.parametrize("repetition", range(by_size(2, 10)))
 async def test_g2_g4_g5_twenty_brands_through_a_storm(
     migrated_dsn: str, tmp_path: Path, repetition: int
 ) -> None:

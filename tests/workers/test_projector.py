@@ -17,6 +17,7 @@ from tests.support.api_server import commit, pictures, settings_for
 from tests.support.contracts.search_contract import mark
 from tests.support.equal_reads import assert_equal
 from tests.support.projector_process import projector_process
+from tests.support.proof_size import by_size
 from tests.support.waiting import until
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
@@ -42,7 +43,7 @@ WINDOWS = (
     *("dropped", "forgotten"),
 )
 """Between two effects of the projector."""
-KILLS = 20
+KILLS = by_size(6, 20)
 """In each window."""
 
 
