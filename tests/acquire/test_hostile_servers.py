@@ -12,12 +12,13 @@ import pytest
 from tests.support.hostile_server import WAYS, serving, url_of
 from tests.support.memory_watch import MIB, MemoryWatch
 from tests.support.picture_server import serve_pictures, write_manifest
+from tests.support.proof_size import by_size
 from tests.support.worker_processes import Workers, environment, open_workers_harness
 from triptych.model import Policy, Reason, RunState
 from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
 
-OF_EACH = 12
+OF_EACH = by_size(4, 12)
 GOOD = 20
 PATIENCE_S = 600.0
 DEADLINE_S = 3.0

@@ -12,12 +12,12 @@ import sys
 import pytest
 
 from tests.support.duplicates_at_scale import EVERY
+from tests.support.proof_size import by_size
 
 pytestmark = pytest.mark.integration
 
-COUNT = 10_000
+COUNT, PEAK_MAX_MB = by_size((3_000, 400), (10_000, 500))
 PATIENCE_S = 1_500
-PEAK_MAX_MB = 500
 
 
 @pytest.mark.prove
