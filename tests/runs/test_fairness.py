@@ -23,10 +23,13 @@ SMALL = 10
 WINDOW = 500
 
 
-@pytest.mark.parametrize("urls", [5_000, pytest.param(20_000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize(
+    ("urls", "part"), [(5_000, 2), pytest.param(20_000, 10, marks=pytest.mark.prove)]
+)
 async def test_g10_ten_small_brands_pass_a_large_one(
-    migrated_dsn: str, tmp_path: Path, urls: int
+    migrated_dsn: str, tmp_path: Path, urls: int, part: int
 ) -> None:
+    """They are committed before so small a part of the large one is done."""
     env = environment(migrated_dsn, tmp_path / "data", decode=False)
     async with (
         serve_pictures() as base,
@@ -50,5 +53,5 @@ async def test_g10_ten_small_brands_pass_a_large_one(
         behind = await harness.stores.runs.run(large.run.id)
         await harness.registry.cancel(large.run.id)
     assert {run.state for run in ended} == {RunState.COMMITTED}
-    assert behind.expected > urls // 4
-    assert behind.settled < urls // 4, behind.settled
+    assert behind.expected > urls // part
+    assert behind.settled < urls // part, behind.settled

@@ -36,6 +36,11 @@ PACKAGES = tuple(
     for name in ("cli", "client", "api", "wiring", "workers", "gather", "media", "ai", "snapshots")
 )
 """What the forks find imported, with what these packages import."""
+WHEN_NEEDED = (
+    *("scipy.optimize", "scipy.sparse.csgraph"),
+    *("sklearn.cluster", "sklearn.decomposition", "sklearn.linear_model"),
+)
+"""What the AI phase imports when it needs it: two CPU seconds for each process that runs it."""
 STARTING_THREADS = frozenset({"pyarrow", "onnxruntime", "cv2"})
 """Packages that start threads when they are imported; a fork imports them and what needs them."""
 AT_START = ("PYTHON", "LANG", "LC_")
@@ -57,7 +62,7 @@ class _Refused(ImportError):
 
 
 def import_packages() -> None:
-    """Import all of `PACKAGES` that can be imported without starting a thread."""
+    """Import all of `PACKAGES` that can be imported without starting a thread, and what they need."""
     refuse = _Refuse()
     sys.meta_path.insert(0, refuse)
     for package in PACKAGES:
@@ -65,6 +70,8 @@ def import_packages() -> None:
         for module in pkgutil.walk_packages(parts, f"{package}."):
             with suppress(_Refused):
                 import_module(module.name)
+    for name in WHEN_NEEDED:
+        import_module(name)
     sys.meta_path.remove(refuse)
 
 
