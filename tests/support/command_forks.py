@@ -62,7 +62,7 @@ class _Refused(ImportError):
 
 
 def import_packages() -> None:
-    """Import all of `PACKAGES` that can be imported without starting a thread, and what they need."""
+    """Import all of `PACKAGES` that can be imported without starting a thread; `WHEN_NEEDED`."""
     refuse = _Refuse()
     sys.meta_path.insert(0, refuse)
     for package in PACKAGES:
@@ -167,7 +167,8 @@ class Fork:
 
     async def communicate(self) -> tuple[bytes, bytes]:
         """Return what it wrote to stdout and to stderr, when it has ended."""
-        out, err, _ = await asyncio.gather(*(pipe.read() for pipe in self._pipes), self.wait())
+        out, err = await asyncio.gather(*(pipe.read() for pipe in self._pipes))
+        await self.wait()
         return out, err
 
     async def wait(self) -> int:

@@ -210,7 +210,7 @@ class TestSqs:
     ) -> None:
         chance = random.Random(SEED)
         sent: Counter[str] = Counter()
-        for _ in range(FUZZED):
+        for _ in range(FUZZED // 2):
             queue = chance.choice(EVERY_QUEUE)
             await send(producer, prefix + queue, arbitrary_text(chance))
             sent[queue.removesuffix("-dlq")] += 1
