@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 
-from tests.support.local_pipeline import ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.registry_harness import RegistryHarness, open_registry_harness
 from tests.support.restarting_site import RestartingSite, restarting_site, write_list
 from tests.support.waiting import until_true
@@ -74,7 +74,10 @@ def fails_at_first(site: RestartingSite) -> None:
 
 async def test_copies_in_one_worker_are_one_try(tmp_path: Path) -> None:
     """Every URL is requested as often as its attempts say, and once more for its picture."""
-    async with restarting_site() as site, local_at(tmp_path, robots=False, decode=False) as local:
+    async with (
+        restarting_site() as site,
+        acquiring_at(tmp_path, robots=False, decode=False) as local,
+    ):
         fails_at_first(site)
         await multiply_messages(local.stores.databases[0])
         source = write_list(tmp_path, [site.url(number) for number in range(URLS)])

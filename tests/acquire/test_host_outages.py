@@ -16,17 +16,17 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import ResolveResult
 
-from tests.support.local_pipeline import TO_COMMIT, ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended, local_at
 from tests.support.restarting_site import RestartingSite, restarting_site, write_list
 from tests.support.waiting import until, until_true
-from tests.support.worker_processes import Workers, environment, open_workers_harness
+from tests.support.worker_processes import TO_COMMIT, Workers, environment, open_workers_harness
 from triptych.fetch.resolver import NameNotResolved
 from triptych.model import Run, RunState
 from triptych.wiring.local import Local
 
 pytestmark = pytest.mark.integration
 
-acquiring_at = partial(local_at, phases=TO_COMMIT, decode=False)
+fetching_at = partial(acquiring_at, decode=False)
 """What is fetched is what matters here, not what becomes of it."""
 URLS = 40
 LONG_S = 300.0
@@ -66,7 +66,7 @@ def finished(run: Run, done: int) -> bool:
 
 @pytest.mark.parametrize("robots", [True, False])
 async def test_a_host_that_is_started_late_loses_nothing(tmp_path: Path, robots: bool) -> None:
-    async with restarting_site() as site, acquiring_at(tmp_path, robots=robots) as local:
+    async with restarting_site() as site, fetching_at(tmp_path, robots=robots) as local:
         await site.stop()
         source = write_list(tmp_path, urls_of(site))
         opened = await local.submit("nike", source=source)
@@ -98,7 +98,7 @@ async def test_a_host_that_is_restarted_midway_loses_nothing(tmp_path: Path) -> 
     def reached(number: int) -> bool:
         return served >= number
 
-    async with restarting_site() as site, acquiring_at(tmp_path, host_concurrency=2) as local:
+    async with restarting_site() as site, fetching_at(tmp_path, host_concurrency=2) as local:
         site.answer = answer
         opened = await local.submit("nike", source=write_list(tmp_path, urls_of(site)))
         for number in (8, 20):
@@ -119,7 +119,7 @@ async def test_a_host_that_never_comes_back_fails_its_urls_while_others_finish(
     dead = a_dead_host()
     async with (
         restarting_site("127.0.0.2") as site,
-        acquiring_at(tmp_path, host_patience_s=QUICK_S, tolerated_failures=0.6) as local,
+        fetching_at(tmp_path, host_patience_s=QUICK_S, tolerated_failures=0.6) as local,
     ):
         mixed = [url for n in range(URLS) for url in (f"{dead}/{n}.png", site.url(n))]
         run = await ended(
@@ -148,7 +148,7 @@ async def test_names_that_do_not_exist_end_at_once_and_others_finish(
     monkeypatch.setattr("triptych.fetch.resolver._look_up", look_up)
     async with (
         restarting_site() as site,
-        acquiring_at(
+        fetching_at(
             tmp_path, robots=robots, host_patience_s=LONG_S, tolerated_failures=0.6
         ) as local,
     ):
@@ -170,7 +170,7 @@ async def test_a_second_window_does_not_wait_again(tmp_path: Path) -> None:
     """Ten windows of a dead host's URLs: the run waits for its patience once."""
     dead = a_dead_host()
     patience_s = 2.5
-    async with acquiring_at(
+    async with fetching_at(
         tmp_path, host_patience_s=patience_s, dispatch_window=20, tolerated_failures=1.0
     ) as local:
         source = write_list(tmp_path, [f"{dead}/{n}.png" for n in range(200)])
@@ -186,11 +186,11 @@ async def test_a_restarted_worker_goes_on_waiting_where_the_last_one_was(tmp_pat
     dead = a_dead_host()
     source = write_list(tmp_path, [f"{dead}/{n}.png" for n in range(5)])
     settings = {"host_patience_s": LONG_S, "tolerated_failures": 1.0}
-    async with acquiring_at(tmp_path, **settings) as local:
+    async with fetching_at(tmp_path, **settings) as local:
         opened = await local.submit("nike", source=source)
         await until(lambda: waiting(local, opened.id), lambda count: count == 5)
         await local.stores.databases[0].fetch("update host_outages set waited_s = $1", LONG_S)
-    async with acquiring_at(tmp_path, **settings) as local:
+    async with fetching_at(tmp_path, **settings) as local:
         run = await ended(local, opened.id)
     assert run.reasons == {"host_down": 5}
 
@@ -199,7 +199,7 @@ async def test_the_outage_is_in_the_timeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triptych.runs.postgres.postgres_outages.SHOWN_AFTER_S", 0.5)
-    async with restarting_site() as site, acquiring_at(tmp_path) as local:
+    async with restarting_site() as site, fetching_at(tmp_path) as local:
         await site.stop()
         opened = await local.submit("nike", source=write_list(tmp_path, urls_of(site)))
         host = site.url(0).rpartition("/")[0]
@@ -223,7 +223,7 @@ async def test_a_url_that_is_never_answered_uses_up_its_attempts_at_a_host_that_
 
     async with (
         restarting_site() as site,
-        acquiring_at(tmp_path, max_attempts=3, host_concurrency=2) as local,
+        fetching_at(tmp_path, max_attempts=3, host_concurrency=2) as local,
     ):
         site.answer = answer
         run = await ended(
@@ -271,7 +271,7 @@ async def test_many_silent_hosts_leave_room_for_one_that_answers(
     async with (
         silent_servers(silent) as dead,
         restarting_site("127.0.0.2") as site,
-        acquiring_at(
+        fetching_at(
             tmp_path,
             robots=robots,
             fetch_deadline_s=deadline_s,
@@ -304,7 +304,7 @@ async def test_thousands_of_dead_hosts_end_and_do_not_hold_up_the_others(
     waited_max = 3 * WAITED_FOR  # Statements at the same moment do not see each other's.
     async with (
         restarting_site("127.0.0.2") as site,
-        acquiring_at(
+        fetching_at(
             tmp_path, host_patience_s=LONG_S, max_attempts=2, tolerated_failures=1.0
         ) as local,
     ):

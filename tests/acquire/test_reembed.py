@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from tests.support.image_encoder import SIDE, write_image_encoder
-from tests.support.local_pipeline import TO_COMMIT, ended, local_at, snapshot
+from tests.support.local_pipeline import acquiring_at, ended, local_at, snapshot
 from tests.support.picture_server import Site, write_manifest
 from triptych.errors import BrandNotFound, Conflict, RunActive
 from triptych.messages import GATHER_QUEUE, URL_QUEUE, Message
@@ -30,7 +30,7 @@ async def test_reembedding_downloads_nothing_and_never_mixes_models(
 ) -> None:
     site.instead = {3: b"%PDF-1.7\n" + b"\0" * 100}
     source = write_manifest(tmp_path, site.base, "nike", LISTED)
-    async with local_at(tmp_path, phases=TO_COMMIT, embedder="bundled", other_media=True) as local:
+    async with acquiring_at(tmp_path, embedder="bundled", other_media=True) as local:
         first = await ended(local, (await local.submit("nike", source=source)).id)
         before = {asset.url: asset for asset in await snapshot(local, "nike")}
         assert (first.added, site.hits) == (LISTED, LISTED)
@@ -63,7 +63,7 @@ LEFT = (None, b"", b"no longer a picture", b"the same size")
 
 async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 9)
-    async with local_at(tmp_path, phases=TO_COMMIT, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder="bundled") as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         *lost, whole = (await snapshot(local, "nike"))[: len(LEFT) + 1]
     objects = tmp_path / "data" / "objects"
@@ -73,7 +73,7 @@ async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path
             path.unlink()
         else:
             path.write_bytes(left.ljust(asset.size_bytes) if left == b"the same size" else left)
-    async with local_at(tmp_path, phases=TO_COMMIT, embedder=another_model(tmp_path)) as local:
+    async with acquiring_at(tmp_path, embedder=another_model(tmp_path)) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
     assert (run.state, run.failed, run.kept) == (RunState.COMMITTED, 0, 9)
@@ -87,12 +87,12 @@ async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path
 
 async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 6)
-    async with local_at(tmp_path, phases=TO_COMMIT, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder="bundled") as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         assets = await snapshot(local, "nike")
     (tmp_path / "data" / "objects" / assets[0].object_key).unlink()
     site.gone = {int(assets[0].metadata["position"])}
-    async with local_at(tmp_path, phases=TO_COMMIT, embedder=another_model(tmp_path)) as local:
+    async with acquiring_at(tmp_path, embedder=another_model(tmp_path)) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
     assert (run.state, run.failed, run.reasons) == (RunState.COMMITTED, 1, {"object_damaged": 1})
@@ -108,9 +108,7 @@ async def test_runs_of_other_kinds_wait_and_strangers_urls_are_acquired(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(
-        tmp_path, phases=TO_COMMIT, embedder="none", source=source, dispatch_window=1
-    ) as local:
+    async with acquiring_at(tmp_path, embedder="none", source=source, dispatch_window=1) as local:
         with pytest.raises(BrandNotFound):
             await local.registry.reembed("nike")
         first = await local.submit("nike", source=source)

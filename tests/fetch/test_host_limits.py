@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.local_pipeline import TO_COMMIT, ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.restarting_site import restarting_site, write_list
 from tests.support.waiting import until
 from triptych.errors import BadInput, HostPaused
@@ -167,7 +167,7 @@ async def test_items_of_a_paused_host_wait_uncounted_with_the_reason_and_go_on(
     monkeypatch.setattr(host_throttle, "PAUSED_RETRY_S", 0.5)
     async with (
         restarting_site() as site,
-        local_at(tmp_path, phases=TO_COMMIT, decode=False) as local,
+        acquiring_at(tmp_path, decode=False) as local,
     ):
         limits = local.stores.limits
         await limits.put_host(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.support.local_pipeline import TO_COMMIT, ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.picture_server import picture
 from tests.support.waiting import until_true
 from triptych.errors import HostBusy, TransientItemError
@@ -212,7 +212,7 @@ def manifest(folder: Path, port: int, *, slow: int, others: int) -> str:
 @asynccontextmanager
 async def opened(folder: Path, **settings: object) -> AsyncIterator[Local]:
     async with (
-        local_at(folder, phases=TO_COMMIT, decode=False, **settings) as local,
+        acquiring_at(folder, decode=False, **settings) as local,
         asyncio.timeout(PATIENCE_S),
     ):
         yield local

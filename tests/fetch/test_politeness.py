@@ -13,7 +13,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from tests.support.fetching import opened_fetcher
-from tests.support.local_pipeline import TO_COMMIT, ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.picture_server import picture
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.fetcher import Fetcher, Validators
@@ -23,7 +23,7 @@ from triptych.model import Reason, RunState
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 240.0
-acquiring_at = partial(local_at, phases=TO_COMMIT, decode=False)
+fetching_at = partial(acquiring_at, decode=False)
 
 
 def headers(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
@@ -200,7 +200,7 @@ async def test_a_rerun_of_an_unchanged_brand_transfers_no_bodies(tmp_path: Path,
     async with hosting() as host:
         path = tmp_path / "urls.csv"
         path.write_text("\n".join(["url", *(f"{host.base}/a/{n}.png" for n in range(urls))]))
-        async with acquiring_at(tmp_path) as local:
+        async with fetching_at(tmp_path) as local:
             opened = await local.submit("nike", source=f"manifest:{path}")
             first = await ended(local, opened.id, patience_s=PATIENCE_S)
             assert (first.state, first.added) == (RunState.COMMITTED, urls)
@@ -231,7 +231,7 @@ async def test_last_modified_alone_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "urls.csv"
     path.write_text("\n".join(["url", *(f"{base}/{n}.png" for n in range(20))]))
     try:
-        async with acquiring_at(tmp_path) as local:
+        async with fetching_at(tmp_path) as local:
             await ended(local, (await local.submit("nike", source=f"manifest:{path}")).id)
             assert sent == {"bodies": 20, "unchanged": 0}
             second = await ended(local, (await local.submit("nike")).id)

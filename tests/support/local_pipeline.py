@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -17,13 +17,25 @@ from triptych.wiring.models import BUNDLED
 
 PATIENCE_S = 120.0
 LOOPBACK = "127.0.0.0/8"
-TO_COMMIT = (Phase.GATHER, Phase.ACQUIRE)
-"""The phases of tests that end with a commit."""
 
 
 @asynccontextmanager
-async def local_at(
-    folder: Path, *, phases: Sequence[Phase] = tuple(Phase), **settings: object
+async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
+    """Open all phases on a data folder."""
+    async with _opened(folder, tuple(Phase), settings) as local:
+        yield local
+
+
+@asynccontextmanager
+async def acquiring_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
+    """Open the phases of tests that end with a commit: what the AI phase loads takes seconds."""
+    async with _opened(folder, (Phase.GATHER, Phase.ACQUIRE), settings) as local:
+        yield local
+
+
+@asynccontextmanager
+async def _opened(
+    folder: Path, phases: Sequence[Phase], settings: Mapping[str, object]
 ) -> AsyncIterator[Local]:
     # A decoder takes half a CPU second to start, more than a test's pictures take it.
     knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, "decoders": 1, **settings}
