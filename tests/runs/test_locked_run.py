@@ -27,7 +27,11 @@ COPIES = 200
 
 
 @pytest.fixture
-async def harness(migrated_dsn: str) -> AsyncIterator[RegistryHarness]:
+async def harness(
+    migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RegistryHarness]:
+    """What waits for a lock waits for a second."""
+    monkeypatch.setitem(session._SESSION, "lock_timeout", "1s")
     async with open_registry_harness(migrated_dsn) as opened:
         yield opened
 
