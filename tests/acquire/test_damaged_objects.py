@@ -129,6 +129,10 @@ async def test_g6_one_that_cannot_be_fetched_fails_and_stays_noted(
         assert await local.stores.damage.noted([asset.object_key]) == {asset.object_key}
 
 
+def a_model(folder: Path) -> str:
+    return str(write_image_encoder(folder / "first.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT))
+
+
 def another_model(folder: Path) -> str:
     return str(write_image_encoder(folder / "other.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8))
 
@@ -138,7 +142,7 @@ async def test_g6_a_reembed_notices_fetches_and_says_what_it_could_not(
     site: Site, tmp_path: Path, store_url: str, gone: bool
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with acquiring_at(tmp_path, embedder="bundled", store_url=store_url) as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path), store_url=store_url) as local:
         store = await open_objects(local.services.settings)
         before = await committed(local, source)
         bad = await damage_most(store, before)
@@ -170,7 +174,7 @@ async def test_a_damaged_object_is_not_decoded_as_another_picture(
 ) -> None:
     """Whole pictures under wrong keys would be embedded as if they were the assets'."""
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with acquiring_at(tmp_path, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path)) as local:
         store = await open_objects(local.services.settings)
         before = await committed(local, source)
         overwrite(store, before[0].object_key, read_raw(store, before[1].object_key))

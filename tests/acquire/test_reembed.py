@@ -21,6 +21,10 @@ URLS = 20
 """One is out at a time, so that the run is still under way when it is paused."""
 
 
+def a_model(folder: Path) -> str:
+    return str(write_image_encoder(folder / "first.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT))
+
+
 def another_model(folder: Path) -> str:
     return str(write_image_encoder(folder / "other.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8))
 
@@ -63,7 +67,7 @@ LEFT = (None, b"", b"no longer a picture", b"the same size")
 
 async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 9)
-    async with acquiring_at(tmp_path, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path)) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         *lost, whole = (await snapshot(local, "nike"))[: len(LEFT) + 1]
     objects = tmp_path / "data" / "objects"
@@ -87,7 +91,7 @@ async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path
 
 async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 6)
-    async with acquiring_at(tmp_path, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path)) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         assets = await snapshot(local, "nike")
     (tmp_path / "data" / "objects" / assets[0].object_key).unlink()

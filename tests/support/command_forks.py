@@ -62,7 +62,7 @@ class _Refused(ImportError):
 
 
 def import_packages() -> None:
-    """Import all of `PACKAGES` that can be imported without starting a thread; `WHEN_NEEDED`."""
+    """Import what starts no thread of `PACKAGES`, and what is imported `WHEN_NEEDED`."""
     refuse = _Refuse()
     sys.meta_path.insert(0, refuse)
     for package in PACKAGES:
@@ -163,7 +163,8 @@ class Fork:
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # It has ended, and nobody has asked yet.
+                os.kill(self.pid, number)
 
     async def communicate(self) -> tuple[bytes, bytes]:
         """Return what it wrote to stdout and to stderr, when it has ended."""

@@ -100,7 +100,8 @@ class Workers:
 
     async def _spawn(self) -> Process | Fork:
         arguments = ("worker", *self._phases)
-        if not self._interpreters and "TRIPTYCH_TEST_SHOW" not in os.environ:
+        may_fork = sys.platform == "linux" and "TRIPTYCH_TEST_SHOW" not in os.environ
+        if may_fork and not self._interpreters:
             forked = await forks().start_silent(arguments, self._env, Path.cwd())
             if forked is not None:
                 return forked
