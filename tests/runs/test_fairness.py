@@ -24,13 +24,14 @@ WINDOW = 500
 
 
 @pytest.mark.parametrize(
-    ("urls", "part"), [(5_000, 2), pytest.param(20_000, 10, marks=pytest.mark.prove)]
+    ("urls", "part", "decode"),
+    [(5_000, 2, False), pytest.param(20_000, 10, True, marks=pytest.mark.prove)],
 )
 async def test_g10_ten_small_brands_pass_a_large_one(
-    migrated_dsn: str, tmp_path: Path, urls: int, part: int
+    migrated_dsn: str, tmp_path: Path, urls: int, part: int, decode: bool
 ) -> None:
     """They are committed before so small a part of the large one is done."""
-    env = environment(migrated_dsn, tmp_path / "data", decode=False)
+    env = environment(migrated_dsn, tmp_path / "data", decode=decode)
     async with (
         serve_pictures() as base,
         open_workers_harness(migrated_dsn) as harness,
