@@ -39,7 +39,7 @@ from triptych.wiring.local import Local
 
 pytestmark = pytest.mark.integration
 
-BRANDS = 3
+BRANDS = 2
 URLS = 10
 SEED = 20261129
 FUZZED = 120
