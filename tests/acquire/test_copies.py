@@ -12,11 +12,16 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 
-from tests.support.local_pipeline import ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.registry_harness import RegistryHarness, open_registry_harness
 from tests.support.restarting_site import RestartingSite, restarting_site, write_list
 from tests.support.waiting import until_true
-from tests.support.worker_processes import Workers, environment, open_workers_harness
+from tests.support.worker_processes import (
+    TO_COMMIT,
+    Workers,
+    environment,
+    open_workers_harness,
+)
 from triptych.acquire.buffer import Buffer
 from triptych.acquire.phase import Acquire, AcquireLimits
 from triptych.database.session import Database
@@ -31,9 +36,9 @@ from triptych.workers.message_processor import MessageProcessor
 
 pytestmark = pytest.mark.integration
 
-URLS = 40
+URLS = 20
 COPIES = 4
-FAILS = 3
+FAILS = 2
 """Answers of HTTP 500 that each URL gives before its picture."""
 AWAY_S = 3.0
 ATTEMPTS_MAX = 8
@@ -69,7 +74,10 @@ def fails_at_first(site: RestartingSite) -> None:
 
 async def test_copies_in_one_worker_are_one_try(tmp_path: Path) -> None:
     """Every URL is requested as often as its attempts say, and once more for its picture."""
-    async with restarting_site() as site, local_at(tmp_path, robots=False) as local:
+    async with (
+        restarting_site() as site,
+        acquiring_at(tmp_path, robots=False, decode=False) as local,
+    ):
         fails_at_first(site)
         await multiply_messages(local.stores.databases[0])
         source = write_list(tmp_path, [site.url(number) for number in range(URLS)])
@@ -85,7 +93,8 @@ async def test_copies_in_one_worker_are_one_try(tmp_path: Path) -> None:
 async def test_copies_in_several_workers_use_up_no_attempts(
     migrated_dsn: str, tmp_path: Path
 ) -> None:
-    env = environment(migrated_dsn, tmp_path / "data", quiet_s=300, visibility_s=60, robots=False)
+    quiet = {"quiet_s": 300, "visibility_s": 60, "robots": False, "decode": False}
+    env = environment(migrated_dsn, tmp_path / "data", **quiet)
     policy = Policy(tolerated_failures=0.5, max_attempts=ATTEMPTS_MAX, deadline_s=3600)
     back_at = 0.0
 
@@ -97,7 +106,7 @@ async def test_copies_in_several_workers_use_up_no_attempts(
     async with (
         restarting_site() as site,
         open_workers_harness(migrated_dsn) as harness,
-        Workers(3, env, random.Random(0)),
+        Workers(3, env, random.Random(0), TO_COMMIT),
     ):
         site.answer = answer
         registry = ActiveBrandRegistry(
@@ -110,7 +119,7 @@ async def test_copies_in_several_workers_use_up_no_attempts(
         )
         await multiply_messages(harness.database)
         source = write_list(tmp_path, [site.url(number) for number in range(URLS)])
-        run = await harness.ended((await registry.open("nike", source=source)).run.id)
+        run = await harness.until_committed((await registry.open("nike", source=source)).run.id)
         letters = await harness.stores.dead_letters.dead_letters(limit=10)
     assert (run.state, run.done, run.failed) == (RunState.COMMITTED, URLS, 0)
     assert not letters

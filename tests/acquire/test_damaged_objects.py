@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from onnx import TensorProto
 
 from tests.support.image_encoder import SIDE, write_image_encoder
-from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.local_pipeline import acquiring_at, ended, snapshot
 from tests.support.object_damage import DAMAGES, SAME_SIZE, damage, overwrite, read_raw, swap
 from tests.support.picture_server import Site, write_manifest
 from triptych.errors import ObjectDamaged, ObjectMissing
@@ -21,6 +22,8 @@ from triptych.wiring.object_store import open_objects
 
 pytestmark = pytest.mark.integration
 
+healing_at = partial(acquiring_at, decode=False)
+"""What heals is the acquisition, of whatever bytes."""
 URLS = len(DAMAGES) + 4
 """One for each kind of damage, two that are swapped, one that is lost, one that stays whole."""
 
@@ -64,7 +67,7 @@ async def test_g6_the_next_run_fetches_what_is_known_to_be_damaged(
 ) -> None:
     site.etags = etags
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path, store_url=store_url) as local:
+    async with healing_at(tmp_path, store_url=store_url) as local:
         store = await open_objects(local.services.settings, local.stores.damage)
         before = await committed(local, source)
         bad = await damage_most(store, before)
@@ -84,7 +87,7 @@ async def test_g6_other_brands_with_the_same_bytes_heal_it_too(
     site: Site, tmp_path: Path, store_url: str
 ) -> None:
     """A put compares bytes in each store, also if nobody has noticed the damage yet."""
-    async with local_at(tmp_path, store_url=store_url) as local:
+    async with healing_at(tmp_path, store_url=store_url) as local:
         store = await open_objects(local.services.settings, local.stores.damage)
         assets = await committed(local, write_manifest(tmp_path, site.base, "nike", URLS))
         for asset in assets:
@@ -98,7 +101,7 @@ async def test_g6_a_damaged_object_whose_source_has_changed_becomes_another(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path) as local:
+    async with healing_at(tmp_path) as local:
         store = await open_objects(local.services.settings, local.stores.damage)
         before = await committed(local, source)
         bad = await damage_most(store, before)
@@ -114,7 +117,7 @@ async def test_g6_one_that_cannot_be_fetched_fails_and_stays_noted(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path) as local:
+    async with healing_at(tmp_path) as local:
         store = await open_objects(local.services.settings, local.stores.damage)
         asset = (await committed(local, source))[0]
         damage(store, asset.object_key, SAME_SIZE["flipped"])
@@ -126,6 +129,10 @@ async def test_g6_one_that_cannot_be_fetched_fails_and_stays_noted(
         assert await local.stores.damage.noted([asset.object_key]) == {asset.object_key}
 
 
+def a_model(folder: Path) -> str:
+    return str(write_image_encoder(folder / "first.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT))
+
+
 def another_model(folder: Path) -> str:
     return str(write_image_encoder(folder / "other.onnx", ["n", SIDE, SIDE, 3], TensorProto.UINT8))
 
@@ -135,14 +142,14 @@ async def test_g6_a_reembed_notices_fetches_and_says_what_it_could_not(
     site: Site, tmp_path: Path, store_url: str, gone: bool
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path, embedder="bundled", store_url=store_url) as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path), store_url=store_url) as local:
         store = await open_objects(local.services.settings)
         before = await committed(local, source)
         bad = await damage_most(store, before)
     if gone:
         site.gone = {int(asset.metadata["position"]) for asset in bad}
     settings = {"embedder": another_model(tmp_path), "store_url": store_url}
-    async with local_at(tmp_path, **settings) as local:
+    async with acquiring_at(tmp_path, **settings) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
         failed = await local.stores.runs.failed_items(
@@ -167,12 +174,12 @@ async def test_a_damaged_object_is_not_decoded_as_another_picture(
 ) -> None:
     """Whole pictures under wrong keys would be embedded as if they were the assets'."""
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path)) as local:
         store = await open_objects(local.services.settings)
         before = await committed(local, source)
         overwrite(store, before[0].object_key, read_raw(store, before[1].object_key))
         site.gone = set(range(URLS))
-    async with local_at(tmp_path, embedder=another_model(tmp_path)) as local:
+    async with acquiring_at(tmp_path, embedder=another_model(tmp_path)) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
     assert run.failed == 1

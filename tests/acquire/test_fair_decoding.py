@@ -56,7 +56,7 @@ async def test_five_pictures_take_at_most_twice_their_time_beside_eight_costly_s
     listed = tmp_path / "costly.csv"
     urls = [f"{site.base}/costly/{number}.png" for number in site.instead]
     listed.write_text("\n".join(["url", *urls]))
-    async with local_at(tmp_path) as local:
+    async with local_at(tmp_path, decoders="auto") as local:
         await seconds(local, site, tmp_path, "first")  # Decoders start.
         alone = [await seconds(local, site, tmp_path, f"alone {n}") for n in range(ROUNDS)]
         attack = await local.submit("costly", source=f"manifest:{listed}")

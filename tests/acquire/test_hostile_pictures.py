@@ -67,12 +67,12 @@ async def prove(dsn: str, folder: Path, count: int) -> MemoryWatch:
     """Run the corpus through a worker, then a good brand through the same one."""
     hostile = list(corpus(count, seed=1))
     env = environment(dsn, folder / "data", visibility_s=60, quiet_s=300, resend_s=300)
-    env |= {"TRIPTYCH_EMBEDDER": "bundled"}
+    env |= {"TRIPTYCH_EMBEDDER": "bundled", "TRIPTYCH_DECODERS": "auto"}
     async with (
         serve(hostile) as base,
         open_workers_harness(dsn) as harness,
         asyncio.timeout(PATIENCE_S),
-        Workers(1, env, random.Random(0)) as workers,
+        Workers(1, env, random.Random(0), interpreters=True) as workers,
     ):
         registry = ActiveBrandRegistry(
             harness.stores.runs,

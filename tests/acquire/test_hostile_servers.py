@@ -38,6 +38,7 @@ async def test_g9_a_brand_of_hostile_servers_ends(migrated_dsn: str, tmp_path: P
         visibility_s=60,
         quiet_s=300,
         resend_s=300,
+        decoders="auto",
         fetch_deadline_s=DEADLINE_S,
         fetch_max_bytes=BODY_MAX,
         fetch_memory_bytes=MEMORY,
@@ -49,7 +50,7 @@ async def test_g9_a_brand_of_hostile_servers_ends(migrated_dsn: str, tmp_path: P
         serve_pictures() as base,
         open_workers_harness(migrated_dsn) as harness,
         asyncio.timeout(PATIENCE_S),
-        Workers(1, env, random.Random(0)) as workers,
+        Workers(1, env, random.Random(0), interpreters=True) as workers,
     ):
         registry = ActiveBrandRegistry(
             harness.stores.runs,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.local_pipeline import acquiring_at, ended, snapshot
 from tests.support.picture_server import Site
 
 PICTURES = 3
@@ -21,7 +21,7 @@ async def test_rotated_signatures_keep_the_assets_and_are_asked_for_by_validator
     site.etags = True
     path = tmp_path / "feed.csv"
     source = f"manifest:{path}#ignore-query=Expires&ignore-query=Signature"
-    async with local_at(tmp_path) as local:
+    async with acquiring_at(tmp_path, decode=False) as local:
         write(path, site.base, "shop", "1")
         await ended(local, (await local.submit("nike", source=source)).id)
         before = await snapshot(local, "nike")
@@ -39,7 +39,7 @@ async def test_a_key_keeps_the_assets_on_another_host_and_trusts_no_validator_of
 ) -> None:
     site.etags = True
     path = tmp_path / "feed.csv"
-    async with local_at(tmp_path) as local:
+    async with acquiring_at(tmp_path, decode=False) as local:
         write(path, site.base, "old", "1")
         source = f"manifest:{path}#key=sku"
         await ended(local, (await local.submit("nike", source=source)).id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.local_pipeline import acquiring_at, ended, snapshot
 from tests.support.picture_server import Site, write_manifest
 from triptych.model import RunState
 
@@ -34,14 +34,14 @@ async def test_what_is_smaller_than_wanted_is_left_out(site: Site, tmp_path: Pat
     site.instead = small_things()
     site.etags = True
     source = write_manifest(tmp_path, site.base, "nike", 5)
-    async with local_at(tmp_path, tolerated_failures=1.0) as local:
+    async with acquiring_at(tmp_path, tolerated_failures=1.0) as local:
         run = await ended(local, (await local.submit("nike", source=source)).id)
         assert run.added == 5, "by default a picture of one pixel is one"
-    async with local_at(tmp_path, tolerated_failures=1.0, min_side=16) as local:
+    async with acquiring_at(tmp_path, tolerated_failures=1.0, min_side=16) as local:
         run = await ended(local, (await local.submit("nike", source=source)).id)
         assert (run.state, run.reasons, run.kept) == (RunState.COMMITTED, {"too_small": 2}, 3)
         assert site.not_modified == 5, "which is known of pictures that have not changed"
-    async with local_at(tmp_path, tolerated_failures=1.0, min_side=17) as local:
+    async with acquiring_at(tmp_path, tolerated_failures=1.0, min_side=17) as local:
         run = await ended(local, (await local.submit("nike", source=source)).id)
         assert run.reasons == {"too_small": 3}
         kept = {asset.media_type: asset for asset in await snapshot(local, "nike")}
@@ -54,7 +54,7 @@ async def test_a_picture_that_is_not_decoded_is_kept_without_another_download(
     site.instead = {0: b"\xff\x0a" + bytes(400)}
     site.etags = True
     source = write_manifest(tmp_path, site.base, "nike", 2)
-    async with local_at(tmp_path, other_media=True) as local:
+    async with acquiring_at(tmp_path, other_media=True) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         run = await ended(local, (await local.submit("nike", source=source)).id)
         assert (run.state, run.kept, site.not_modified) == (RunState.COMMITTED, 2, 2)

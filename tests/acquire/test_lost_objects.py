@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_process import Cli
-from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.local_pipeline import acquiring_at, ended, snapshot
 from tests.support.picture_server import Site, write_manifest
 from triptych.model import Asset, RunState
 from triptych.wiring.doctor import diagnose
@@ -50,7 +50,7 @@ async def committed(local: Local, source: str) -> Sequence[Asset]:
 async def test_g6_a_new_run_heals_them(site: Site, tmp_path: Path, etags: bool) -> None:
     site.etags = etags
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path) as local:
+    async with acquiring_at(tmp_path) as local:
         damage(tmp_path, before := await committed(local, source))
         assert whole(tmp_path, before) == 2
         after = await committed(local, source)
@@ -62,7 +62,7 @@ async def test_g6_a_new_run_heals_them(site: Site, tmp_path: Path, etags: bool) 
 
 async def test_g6_a_deleted_brand_that_comes_again_heals_them(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path) as local:
+    async with acquiring_at(tmp_path) as local:
         damage(tmp_path, before := await committed(local, source))
         await local.stores.brands.begin_deletion("nike")
         while not await local.stores.retention.delete_brand("nike", limit=1000):
@@ -73,7 +73,7 @@ async def test_g6_a_deleted_brand_that_comes_again_heals_them(site: Site, tmp_pa
 
 async def test_doctor_counts_them_and_names_the_remedy(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path) as local:
+    async with acquiring_at(tmp_path) as local:
         assets = await committed(local, source)
         settings = local.services.settings
     found = {finding.what: finding for finding in await diagnose(settings)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bucket_server import says, serve_bucket
-from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.local_pipeline import acquiring_at, ended, snapshot
 from tests.support.picture_server import picture
 from tests.support.waiting import until
 from triptych.messages import URL_QUEUE, Message
@@ -34,7 +34,7 @@ async def test_a_folder_is_taken_in_and_only_what_changed_is_read_again(tmp_path
     (pictures / "broken.jpg").write_bytes(b"no picture at all")
     (pictures / "notes.txt").write_text("left out")
     (pictures / "passwd.png").symlink_to("/etc/passwd")
-    async with local_at(tmp_path) as local:
+    async with acquiring_at(tmp_path) as local:
         run = await ended(local, (await local.submit("nike", source=f"folder:{pictures}")).id)
         assert (run.state, run.done, run.failed) == (RunState.COMMITTED, 3, 1)
         assert (run.rows_read, run.rows_refused) == (6, 2)
@@ -57,7 +57,7 @@ async def test_a_bucket_is_taken_in_and_only_what_changed_is_read_again(
 ) -> None:
     async with (
         serve_bucket(monkeypatch) as served,
-        local_at(tmp_path, source_buckets="s3://pictures/new") as local,
+        acquiring_at(tmp_path, source_buckets="s3://pictures/new") as local,
     ):
         served.objects = {f"new/{n} #.png": picture(n) for n in range(3)}
         run = await ended(local, (await local.submit("nike", source="bucket:s3://pictures/new")).id)
@@ -89,7 +89,10 @@ async def test_g9_neither_a_row_nor_a_message_reads_what_is_not_listed(
     ]
     (beside / "list.csv").write_text("\n".join(["url", *urls, *refused]))
     listing = {"source_folders": str(listed), "source_buckets": "s3://pictures/in"}
-    async with serve_bucket(monkeypatch) as served, local_at(tmp_path, **listing) as local:
+    async with (
+        serve_bucket(monkeypatch) as served,
+        acquiring_at(tmp_path, **listing) as local,
+    ):
         served.objects = {"1.png": picture(2), "in/1.png": picture(3)}
         # Its own user names the list; what the list names is nobody's word.
         run = await ended(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.local_pipeline import ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.picture_server import Site, write_manifest
 from tests.support.waiting import until_true
 from triptych.acquire import patient_store
@@ -146,7 +146,7 @@ async def test_g4_a_run_waits_for_room_on_a_full_disk(site: Site, tmp_path: Path
     objects.mkdir(parents=True)
     with small_disk(objects, "64k") as enlarge, capture_logs() as lines:
         source = write_manifest(tmp_path, site.base, "nike", URLS)
-        async with local_at(tmp_path, max_attempts=1) as local:
+        async with acquiring_at(tmp_path, decode=False, max_attempts=1) as local:
             run = await local.submit("nike", source=source)
             await until_true(lambda: any(line["event"] == "store_away" for line in lines))
             enlarge("16m")
@@ -203,7 +203,7 @@ async def test_g4_a_run_loses_no_url_to_an_outage_of_the_store(
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
     with capture_logs() as lines:
-        async with local_at(tmp_path, max_attempts=attempts) as local:
+        async with acquiring_at(tmp_path, decode=False, max_attempts=attempts) as local:
             with away(tmp_path / "data" / "objects"):
                 run = await local.submit("nike", source=source)
                 await until_true(lambda: any(line["event"] == "store_away" for line in lines))
@@ -221,10 +221,10 @@ async def test_g4_a_worker_that_stops_in_an_outage_gives_its_messages_back(
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
     with capture_logs() as lines, ExitStack() as outage:
-        async with local_at(tmp_path, max_attempts=1, drain_s=0.1) as local:
+        async with acquiring_at(tmp_path, decode=False, max_attempts=1, drain_s=0.1) as local:
             outage.enter_context(away(tmp_path / "data" / "objects"))
             run = await local.submit("nike", source=source)
             await until_true(lambda: any(line["event"] == "store_away" for line in lines))
-    async with local_at(tmp_path, max_attempts=1) as local:
+    async with acquiring_at(tmp_path, decode=False, max_attempts=1) as local:
         run = await ended(local, run.id)
     assert (run.state, run.done, run.failed) == (RunState.COMMITTED, URLS, 0)

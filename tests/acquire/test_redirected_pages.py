@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.support.local_pipeline import ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +27,7 @@ async def test_a_page_that_asks_to_sign_in_is_named(tmp_path: Path) -> None:
     path = tmp_path / "urls.csv"
     path.write_text(f"url\n{base}/shoe.jpg\n{base}/page.jpg?a=%2C\n")
     try:
-        async with local_at(tmp_path, tolerated_failures=1.0) as local:
+        async with acquiring_at(tmp_path, tolerated_failures=1.0) as local:
             run = await ended(local, (await local.submit("nike", source=f"manifest:{path}")).id)
             found = await local.services.stores.runs.failed_items(
                 run.id, "not_an_image", after=-1, limit=9

@@ -9,14 +9,20 @@ import pytest
 from onnx import TensorProto
 
 from tests.support.image_encoder import SIDE, write_image_encoder
-from tests.support.local_pipeline import ended, local_at, snapshot
+from tests.support.local_pipeline import acquiring_at, ended, local_at, snapshot
 from tests.support.picture_server import Site, write_manifest
 from triptych.errors import BrandNotFound, Conflict, RunActive
 from triptych.messages import GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, RunKind, RunState
 
-URLS = 40
+LISTED = 12
+"""More than two pages."""
+URLS = 20
 """One is out at a time, so that the run is still under way when it is paused."""
+
+
+def a_model(folder: Path) -> str:
+    return str(write_image_encoder(folder / "first.onnx", ["n", SIDE, SIDE, 3], TensorProto.FLOAT))
 
 
 def another_model(folder: Path) -> str:
@@ -27,18 +33,18 @@ async def test_reembedding_downloads_nothing_and_never_mixes_models(
     site: Site, tmp_path: Path
 ) -> None:
     site.instead = {3: b"%PDF-1.7\n" + b"\0" * 100}
-    source = write_manifest(tmp_path, site.base, "nike", 25)
-    async with local_at(tmp_path, embedder="bundled", other_media=True) as local:
+    source = write_manifest(tmp_path, site.base, "nike", LISTED)
+    async with acquiring_at(tmp_path, embedder="bundled", other_media=True) as local:
         first = await ended(local, (await local.submit("nike", source=source)).id)
         before = {asset.url: asset for asset in await snapshot(local, "nike")}
-        assert (first.added, site.hits) == (25, 25)
-    async with local_at(tmp_path, embedder=another_model(tmp_path), page_rows=10) as local:
+        assert (first.added, site.hits) == (LISTED, LISTED)
+    async with local_at(tmp_path, embedder=another_model(tmp_path), page_rows=5) as local:
         opened = await local.registry.reembed("nike")
         again = await ended(local, opened.run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
         assert await local.registry.reembed("nike") != opened, "a new run each time"
-    assert site.hits == 25
-    assert (again.kind, again.state, again.kept) == (RunKind.REEMBED, RunState.COMMITTED, 25)
+    assert site.hits == LISTED
+    assert (again.kind, again.state, again.kept) == (RunKind.REEMBED, RunState.COMMITTED, LISTED)
     assert again.ai_state is AiState.DONE
     models = {asset.model for asset in before.values()} | {None}
     for url, asset in after.items():
@@ -61,7 +67,7 @@ LEFT = (None, b"", b"no longer a picture", b"the same size")
 
 async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 9)
-    async with local_at(tmp_path, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path)) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         *lost, whole = (await snapshot(local, "nike"))[: len(LEFT) + 1]
     objects = tmp_path / "data" / "objects"
@@ -71,7 +77,7 @@ async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path
             path.unlink()
         else:
             path.write_bytes(left.ljust(asset.size_bytes) if left == b"the same size" else left)
-    async with local_at(tmp_path, embedder=another_model(tmp_path)) as local:
+    async with acquiring_at(tmp_path, embedder=another_model(tmp_path)) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
     assert (run.state, run.failed, run.kept) == (RunState.COMMITTED, 0, 9)
@@ -85,12 +91,12 @@ async def test_g6_what_has_lost_its_object_is_fetched_again(site: Site, tmp_path
 
 async def test_what_cannot_be_embedded_anew_stays_as_it_was(site: Site, tmp_path: Path) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 6)
-    async with local_at(tmp_path, embedder="bundled") as local:
+    async with acquiring_at(tmp_path, embedder=a_model(tmp_path)) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         assets = await snapshot(local, "nike")
     (tmp_path / "data" / "objects" / assets[0].object_key).unlink()
     site.gone = {int(assets[0].metadata["position"])}
-    async with local_at(tmp_path, embedder=another_model(tmp_path)) as local:
+    async with acquiring_at(tmp_path, embedder=another_model(tmp_path)) as local:
         run = await ended(local, (await local.registry.reembed("nike")).run.id)
         after = {asset.url: asset for asset in await snapshot(local, "nike")}
     assert (run.state, run.failed, run.reasons) == (RunState.COMMITTED, 1, {"object_damaged": 1})
@@ -106,7 +112,7 @@ async def test_runs_of_other_kinds_wait_and_strangers_urls_are_acquired(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", URLS)
-    async with local_at(tmp_path, embedder="none", source=source, dispatch_window=1) as local:
+    async with acquiring_at(tmp_path, embedder="none", source=source, dispatch_window=1) as local:
         with pytest.raises(BrandNotFound):
             await local.registry.reembed("nike")
         first = await local.submit("nike", source=source)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.local_pipeline import ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.restarting_site import restarting_site, write_list
 from tests.support.waiting import until
 from triptych.errors import BadInput, HostPaused
@@ -165,7 +165,10 @@ async def test_items_of_a_paused_host_wait_uncounted_with_the_reason_and_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_throttle, "PAUSED_RETRY_S", 0.5)
-    async with restarting_site() as site, local_at(tmp_path) as local:
+    async with (
+        restarting_site() as site,
+        acquiring_at(tmp_path, decode=False) as local,
+    ):
         limits = local.stores.limits
         await limits.put_host(
             "127.0.0.1", paused=True, concurrency=None, per_second=None, by="anna"

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.picture_server import picture
 from tests.support.waiting import until_true
 from triptych.errors import HostBusy, TransientItemError
 from triptych.fetch.host_throttle import COOL_MAX_S, HOSTS_MAX, START, WAIT_MAX_S, HostThrottle
 from triptych.model import Reason, RunState
-from triptych.settings.settings import Settings
-from triptych.wiring.local import Local, open_local
+from triptych.wiring.local import Local
 
 pytestmark = pytest.mark.integration
 
@@ -211,10 +211,10 @@ def manifest(folder: Path, port: int, *, slow: int, others: int) -> str:
 
 @asynccontextmanager
 async def opened(folder: Path, **settings: object) -> AsyncIterator[Local]:
-    loaded = Settings.load(
-        data=folder / "data", embedder="none", fetch_allow="127.0.0.0/8", **settings
-    )
-    async with open_local(loaded) as local, asyncio.timeout(PATIENCE_S):
+    async with (
+        acquiring_at(folder, decode=False, **settings) as local,
+        asyncio.timeout(PATIENCE_S),
+    ):
         yield local
 
 
@@ -229,12 +229,12 @@ async def test_one_slow_host_of_four_slows_none_of_the_others(tmp_path: Path) ->
     site.slow = SLOW
     async with serving(site) as port, opened(tmp_path) as local:
         source = manifest(tmp_path, port, slow=0, others=OF_EACH)
-        await local.wait((await local.submit("alone", source=source)).id)
+        await ended(local, (await local.submit("alone", source=source)).id)
         alone = last(site, OTHERS) - first(site, OTHERS)
         site.times.clear()
         slow = 4 + math.ceil(3 * alone)
         source = manifest(tmp_path, port, slow=slow, others=OF_EACH)
-        run = await local.wait((await local.submit("beside", source=source)).id)
+        run = await ended(local, (await local.submit("beside", source=source)).id)
     assert (run.state, run.done) == (RunState.COMMITTED, slow + len(OTHERS) * OF_EACH)
     assert len(site.times[SLOW]) == slow
     assert [len(site.times[host]) for host in OTHERS] == [OF_EACH] * len(OTHERS)
@@ -262,15 +262,15 @@ async def test_a_host_that_throttles_slows_itself_and_not_the_worker(
     site = Web()
     site.throttle_once = {SLOW: (status, 3600)}
     async with serving(site) as port, opened(tmp_path, host_concurrency=1) as local:
-        source = manifest(tmp_path, port, slow=300, others=50)
+        source = manifest(tmp_path, port, slow=100, others=20)
         run = await local.submit("nike", source=source)
         async for seen in local.watch(run.id):
-            if seen.done == 3 * 50:
+            if seen.done == 3 * 20:
                 break
         await local.registry.cancel(run.id)
     assert seen.failed == 0
     assert len(site.times[SLOW]) == 1
-    assert [len(site.times[host]) for host in OTHERS] == [50] * 3
+    assert [len(site.times[host]) for host in OTHERS] == [20] * 3
 
 
 async def test_hosts_that_never_answer_leave_room_for_one_that_does(tmp_path: Path) -> None:
@@ -297,11 +297,11 @@ async def test_hosts_that_never_answer_leave_room_for_one_that_does(tmp_path: Pa
         ):
             path = tmp_path / "urls.csv"
             urls = [f"http://{host}:{port}/{n}.png" for n in range(12) for host in silent]
-            urls += [f"http://{OTHERS[0]}:{good}/{n}.png" for n in range(100)]
+            urls += [f"http://{OTHERS[0]}:{good}/{n}.png" for n in range(50)]
             path.write_text("\n".join(["url", *urls]))
             run = await local.submit("nike", source=f"manifest:{path}")
             async for seen in local.watch(run.id):
-                if seen.done == 100:
+                if seen.done == 50:
                     break
             await local.registry.cancel(run.id)
             released.set()
@@ -340,7 +340,7 @@ async def test_retry_after_is_kept_by_every_url_of_the_host(
     async with serving(site) as port, opened(tmp_path, host_concurrency=1) as local:
         source = manifest(tmp_path, port, slow=40, others=0)
         async with measured_lag() as lags:
-            run = await local.wait((await local.submit("nike", source=source)).id)
+            run = await ended(local, (await local.submit("nike", source=source)).id)
     assert (run.state, run.done) == (RunState.COMMITTED, 40)
     throttled, *rest = site.times[SLOW]
     late = min(rest) - throttled - asked
@@ -350,9 +350,9 @@ async def test_retry_after_is_kept_by_every_url_of_the_host(
 
 
 async def test_connections_are_kept_for_the_next_url(tmp_path: Path) -> None:
-    site = Web()
+    site, urls = Web(), OF_EACH // 4
     async with serving(site) as port, opened(tmp_path, host_concurrency=4) as local:
-        source = manifest(tmp_path, port, slow=0, others=OF_EACH)
-        run = await local.wait((await local.submit("nike", source=source)).id)
-    assert run.done == len(OTHERS) * OF_EACH
+        source = manifest(tmp_path, port, slow=0, others=urls)
+        run = await ended(local, (await local.submit("nike", source=source)).id)
+    assert run.done == len(OTHERS) * urls
     assert len(site.connections) <= len(OTHERS) * 4

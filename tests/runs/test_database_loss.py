@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.support.data_folder import provide
 from tests.support.picture_server import serve_pictures, write_manifest
 from tests.support.worker_processes import (
     MISSING,
@@ -21,8 +22,6 @@ from tests.support.worker_processes import (
     environment,
     open_workers_harness,
 )
-from triptych.database.migrate import migrate
-from triptych.database.session import Database
 from triptych.embedded.server import EmbeddedPostgres
 from triptych.errors import DatabaseUnavailable
 from triptych.live.watch import watch
@@ -57,25 +56,24 @@ async def test_g4_the_database_goes_away_in_the_middle_of_a_run(
     tmp_path: Path, strike: Strike
 ) -> None:
     data = tmp_path / "data"
-    data.mkdir()
+    await asyncio.to_thread(provide, data)
     async with (
         EmbeddedPostgres(data) as server,
         serve_pictures() as base,
         asyncio.timeout(PATIENCE_S),
+        open_workers_harness(server.dsn) as harness,
     ):
-        database = Database(server.dsn)
-        await migrate(database)
-        await database.close()
-        async with open_workers_harness(server.dsn) as harness:
-            source = write_manifest(tmp_path, base, "nike", URLS)
-            # A small window and slow flushes, so that the strike falls into the work.
-            env = environment(server.dsn, data, dispatch_window=20, flush_items=5, flush_s=0.2)
-            async with Workers(2, env, random.Random(1)):
-                opened = await harness.registry.open("nike", source=source)
-                await half_done(harness.stores, opened.run)
-                await strike(server)
-                run = await patient(lambda: harness.ended(opened.run.id))
-                await patient(lambda: assert_committed_once(harness, [run]))
+        source = write_manifest(tmp_path, base, "nike", URLS)
+        # A small window and slow flushes, so that the strike falls into the work.
+        env = environment(
+            server.dsn, data, dispatch_window=20, flush_items=5, flush_s=0.2, decode=False
+        )
+        async with Workers(2, env, random.Random(1)):
+            opened = await harness.registry.open("nike", source=source)
+            await half_done(harness.stores, opened.run)
+            await strike(server)
+            run = await patient(lambda: harness.ended(opened.run.id))
+            await patient(lambda: assert_committed_once(harness, [run]))
     assert run.failed == MISSING
 
 

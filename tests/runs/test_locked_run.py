@@ -27,7 +27,11 @@ COPIES = 200
 
 
 @pytest.fixture
-async def harness(migrated_dsn: str) -> AsyncIterator[RegistryHarness]:
+async def harness(
+    migrated_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RegistryHarness]:
+    """What waits for a lock waits for a second."""
+    monkeypatch.setitem(session._SESSION, "lock_timeout", "1s")
     async with open_registry_harness(migrated_dsn) as opened:
         yield opened
 
@@ -87,6 +91,7 @@ async def test_the_last_flush_leaves_a_locked_commit_to_a_sweep(
     harness: RegistryHarness, frozen: asyncpg.Connection
 ) -> None:
     run_id, deliveries = await settled(harness, "nike")
+    await harness.age(minutes=1)  # A sweep leaves what is new to the flushes.
     async with asyncio.timeout(PATIENCE_S):
         async with in_commit(frozen, run_id):
             await harness.settle(deliveries)
@@ -123,6 +128,7 @@ async def test_a_sweep_passes_over_a_locked_brand(
     run_id, _ = await settled(harness, "nike")
     await harness.registry.schedule("adidas", source=None, schedule="* * * * *")
     await harness.registry.schedule("nike", source=None, schedule="* * * * *")
+    await harness.age(minutes=1)  # A sweep leaves what is new to the flushes.
     await frozen.execute("update brands set due_at = now() - make_interval(mins => length(name))")
     async with asyncio.timeout(PATIENCE_S), frozen.transaction():
         await frozen.execute("select from brands where name = 'nike' for update")

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.contracts.stores_contract import LIMIT, POLICY, new_items, open_run
-from tests.support.local_pipeline import ended, local_at
+from tests.support.local_pipeline import acquiring_at, ended, local_at
 from tests.support.picture_server import Site, write_manifest
 from tests.support.sealing import KEYS
 from tests.support.waiting import until
@@ -52,7 +52,7 @@ async def test_a_run_is_logged_from_its_opening_to_its_ai_phase(site: Site, tmp_
 
 async def test_a_run_that_fails_says_so(tmp_path: Path) -> None:
     with capture_logs() as lines:
-        async with local_at(tmp_path) as local:
+        async with acquiring_at(tmp_path) as local:
             source = f"manifest:{tmp_path / 'no.csv'}"
             run = await ended(local, (await local.submit("nike", source=source)).id)
     (line,) = [line for line in lines if line["event"] == "run_ended"]

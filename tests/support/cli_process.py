@@ -65,6 +65,11 @@ def _forks() -> Forks:
     return Forks()
 
 
+def forks() -> Forks:
+    """Return the process that forks commands; it is started when it is first needed."""
+    return _forks()
+
+
 def pytest_unconfigure() -> None:
     """End the process that forks commands."""
     if _forks.cache_info().currsize:

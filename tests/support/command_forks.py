@@ -36,6 +36,11 @@ PACKAGES = tuple(
     for name in ("cli", "client", "api", "wiring", "workers", "gather", "media", "ai", "snapshots")
 )
 """What the forks find imported, with what these packages import."""
+WHEN_NEEDED = (
+    *("scipy.optimize", "scipy.sparse.csgraph"),
+    *("sklearn.cluster", "sklearn.decomposition", "sklearn.linear_model"),
+)
+"""What the AI phase imports when it needs it: two CPU seconds for each process that runs it."""
 STARTING_THREADS = frozenset({"pyarrow", "onnxruntime", "cv2"})
 """Packages that start threads when they are imported; a fork imports them and what needs them."""
 AT_START = ("PYTHON", "LANG", "LC_")
@@ -57,7 +62,7 @@ class _Refused(ImportError):
 
 
 def import_packages() -> None:
-    """Import all of `PACKAGES` that can be imported without starting a thread."""
+    """Import what starts no thread of `PACKAGES`, and what is imported `WHEN_NEEDED`."""
     refuse = _Refuse()
     sys.meta_path.insert(0, refuse)
     for package in PACKAGES:
@@ -65,6 +70,8 @@ def import_packages() -> None:
         for module in pkgutil.walk_packages(parts, f"{package}."):
             with suppress(_Refused):
                 import_module(module.name)
+    for name in WHEN_NEEDED:
+        import_module(name)
     sys.meta_path.remove(refuse)
 
 
@@ -156,16 +163,25 @@ class Fork:
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # It has ended, and nobody has asked yet.
+                os.kill(self.pid, number)
 
     async def communicate(self) -> tuple[bytes, bytes]:
         """Return what it wrote to stdout and to stderr, when it has ended."""
-        out, err, code = await asyncio.gather(
-            *(pipe.read() for pipe in self._pipes), self._answer.read()
-        )
-        assert code, "the process that forks commands has died"
-        self.returncode = int(code)
+        out, err = await asyncio.gather(*(pipe.read() for pipe in self._pipes))
+        await self.wait()
         return out, err
+
+    async def wait(self) -> int:
+        """Return its exit code, when it has ended. Safe to repeat."""
+        if self.returncode is None:
+            code = await self._answer.read()
+            assert code, "the process that forks commands has died"
+            self.returncode = int(code)
+        return self.returncode
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 class Forks:
@@ -184,20 +200,44 @@ class Forks:
         self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
     ) -> Fork | None:
         """Start a command; None if only an interpreter of its own can run it."""
+        (out, outward), (err, errward) = await _pipe(), await _pipe()
+        try:
+            return await self._start(arguments, environment, folder, outward, errward, out, err)
+        finally:
+            os.close(outward)
+            os.close(errward)
+
+    async def start_silent(
+        self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
+    ) -> Fork | None:
+        """Start a command whose output nobody reads; None as `start` does."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            return await self._start(arguments, environment, folder, nowhere, nowhere)
+        finally:
+            os.close(nowhere)
+
+    async def _start(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        outward: int,
+        errward: int,
+        *pipes: asyncio.StreamReader,
+    ) -> Fork | None:
         request = {"args": list(arguments), "env": dict(environment), "cwd": str(folder)}
         body = json.dumps(request).encode()
         if len(body) > REQUEST_MAX_BYTES or interpreter(environment) != interpreter():
             return None
-        readers, writing = zip(*[await _pipe() for _ in range(3)], strict=True)
-        out, err, answer = readers
+        answer, answering = await _pipe()
         try:
-            socket.send_fds(self._requests, [body], [0, *writing])
+            socket.send_fds(self._requests, [body], [0, outward, errward, answering])
         finally:
-            for descriptor in writing:
-                os.close(descriptor)
+            os.close(answering)
         pid = await answer.readline()
         assert pid, "the process that forks commands has died"
-        return Fork(int(pid), answer, out, err)
+        return Fork(int(pid), answer, *pipes)
 
     def close(self) -> None:
         self._requests.close()

@@ -1,15 +1,16 @@
-"""All three phases in the test's process: `open_local` with settings that are quick."""
+"""The phases in the test's process: `open_local` with settings that are quick."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
 from tests.support.data_folder import provide, provide_models
-from triptych.model import Asset, Run
+from triptych.messages import Phase
+from triptych.model import Asset, Run, RunState
 from triptych.settings.settings import Settings
 from triptych.wiring.local import Local, open_local
 from triptych.wiring.models import BUNDLED
@@ -20,18 +21,39 @@ LOOPBACK = "127.0.0.0/8"
 
 @asynccontextmanager
 async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
-    knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, **settings}
+    """Open all phases on a data folder."""
+    async with _opened(folder, tuple(Phase), settings) as local:
+        yield local
+
+
+@asynccontextmanager
+async def acquiring_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
+    """Open the phases of tests that end with a commit: what the AI phase loads takes seconds."""
+    async with _opened(folder, (Phase.GATHER, Phase.ACQUIRE), settings) as local:
+        yield local
+
+
+@asynccontextmanager
+async def _opened(
+    folder: Path, phases: Sequence[Phase], settings: Mapping[str, object]
+) -> AsyncIterator[Local]:
+    # A decoder takes half a CPU second to start, more than a test's pictures take it.
+    knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, "decoders": 1, **settings}
     await asyncio.to_thread(provide, folder / "data")
     if settings.get("embedder") == BUNDLED:
         await asyncio.to_thread(provide_models, folder / "data")
     loaded = Settings.load(data=folder / "data", fetch_allow=LOOPBACK, **knobs)
-    async with open_local(loaded) as local:
+    async with open_local(loaded, phases=phases) as local:
         yield local
 
 
 async def ended(local: Local, run_id: UUID, *, patience_s: float = PATIENCE_S) -> Run:
-    """Wait until nothing more will happen to a run."""
-    return await asyncio.wait_for(local.wait(run_id), patience_s)
+    """Wait until nothing more will happen to a run in the phases that are open."""
+    async with asyncio.timeout(patience_s):
+        async for run in local.watch(run_id):
+            if run.state is not RunState.ACTIVE and Phase.AI not in local.phases:
+                break
+    return run
 
 
 async def snapshot(local: Local, brand: str) -> list[Asset]:

@@ -15,7 +15,7 @@ from triptych.database.session import Database
 from triptych.gather.source import Page, Row
 from triptych.live.watch import watch
 from triptych.messages import URL_QUEUE, Delivery
-from triptych.model import Policy, Run
+from triptych.model import Policy, Run, RunState
 from triptych.queues.pgmq import PgmqQueue
 from triptych.runs.dispatch_window import DispatchWindow
 from triptych.runs.registry import ActiveBrandRegistry
@@ -60,6 +60,13 @@ class RegistryHarness:
         async for run in watch(self.stores.runs, self.stores.changes, run_id):
             last = run
         return last
+
+    async def until_committed(self, run_id: UUID) -> Run:
+        """Wait for a run's commit or failure, not for the AI phase behind it."""
+        async for run in watch(self.stores.runs, self.stores.changes, run_id):
+            if run.state is not RunState.ACTIVE:
+                break
+        return run
 
     async def kinds(self, run_id: UUID) -> Counter[str]:
         """Count the run's timeline by kind."""

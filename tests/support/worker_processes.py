@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support.cli_process import forks
+from tests.support.command_forks import Fork
 from tests.support.registry_harness import RegistryHarness, open_registry_harness
 from tests.support.sealing import KEY
 from triptych.database.session import Database
@@ -31,6 +33,7 @@ def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
         "database_url": dsn,
         "data": data,
         "embedder": "none",
+        "decoders": 1,
         "sealing_key": KEY,
         "fetch_allow": "127.0.0.0/8",
         # Tests open runs at the registry, which notes nobody who has named the list.
@@ -50,8 +53,16 @@ def environment(dsn: str, data: Path, **settings: object) -> dict[str, str]:
     return {**inherited, **ours}
 
 
+TO_COMMIT = ("gather", "acquire")
+"""The phases of a worker that takes runs to their commit: what the AI phase loads takes seconds."""
+
+
 class Workers:
-    """Worker processes that are killed without warning and started again."""
+    """Worker processes that are killed without warning and started again.
+
+    They are forks, which start in a tenth of the time; ``interpreters`` of their own where their
+    memory is measured.
+    """
 
     def __init__(
         self,
@@ -59,12 +70,15 @@ class Workers:
         env: dict[str, str],
         rng: random.Random,
         phases: tuple[str, ...] = ("gather", "acquire", "ai"),
+        *,
+        interpreters: bool = False,
     ) -> None:
         self._count = count
         self._env = env
         self._rng = rng
         self._phases = phases
-        self.processes: list[Process] = []
+        self._interpreters = interpreters
+        self.processes: list[Process | Fork] = []
         self.kills = 0
 
     async def __aenter__(self) -> Workers:
@@ -84,9 +98,15 @@ class Workers:
                 await process.wait()
                 raise
 
-    async def _spawn(self) -> Process:
+    async def _spawn(self) -> Process | Fork:
+        arguments = ("worker", *self._phases)
+        may_fork = sys.platform == "linux" and "TRIPTYCH_TEST_SHOW" not in os.environ
+        if may_fork and not self._interpreters:
+            forked = await forks().start_silent(arguments, self._env, Path.cwd())
+            if forked is not None:
+                return forked
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "triptych", "worker", *self._phases),
+            *(sys.executable, "-m", "triptych", *arguments),
             env=self._env,
             stdout=DEVNULL,
             stderr=None if "TRIPTYCH_TEST_SHOW" in os.environ else DEVNULL,

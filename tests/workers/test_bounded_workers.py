@@ -85,11 +85,12 @@ def cpu_s(worker: int) -> float:
 
 async def cost(dsn: str, folder: Path, base: str, urls: int) -> Cost:
     """Take a brand through a worker of its own."""
-    env = environment(dsn, folder / "data", visibility_s=60, quiet_s=60, resend_s=60)
+    quiet = {"visibility_s": 60, "quiet_s": 60, "resend_s": 60, "decoders": "auto"}
+    env = environment(dsn, folder / "data", **quiet)
     phases = ("gather", "acquire")  # The AI phase holds a snapshot: see test_steps_at_scale.
     async with (
         open_workers_harness(dsn) as harness,
-        Workers(1, env, random.Random(0), phases) as workers,
+        Workers(1, env, random.Random(0), phases, interpreters=True) as workers,
     ):
         worker = workers.processes[0].pid
         async with asyncio.timeout(PATIENCE_S):

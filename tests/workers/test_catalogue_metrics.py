@@ -22,7 +22,7 @@ from triptych.workers.catalogue_metrics import (
     observe_reads,
 )
 
-BRANDS = 5_000
+BRANDS = 2_000
 RUNS_EACH = 4
 NAMES = (
     "triptych_runs_stalled",

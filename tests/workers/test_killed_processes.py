@@ -27,9 +27,12 @@ KILLS_MAX = 15
 """Then the rest may finish: a worker takes a second or two to start."""
 
 
-async def storm(dsn: str, folder: Path, *, brands: int, workers: int, seed: int) -> int:
+async def storm(
+    dsn: str, folder: Path, *, brands: int, workers: int, seed: int, decode: bool = True
+) -> int:
     """Run brands through workers that keep being killed; return how many were killed."""
     rng = random.Random(seed)
+    env = environment(dsn, folder / "data", decode=decode)
     async with serve_pictures() as base, open_workers_harness(dsn) as harness:
         await duplicate_messages(harness.database, 0.15)
         runs: list[UUID] = []
@@ -39,7 +42,7 @@ async def storm(dsn: str, folder: Path, *, brands: int, workers: int, seed: int)
                 brand, source=write_manifest(folder, base, brand, URLS)
             )
             runs.append(opened.run.id)
-        async with Workers(workers, environment(dsn, folder / "data"), rng) as killed:
+        async with Workers(workers, env, rng) as killed:
             waiting = asyncio.gather(*(harness.ended(run_id) for run_id in runs))
             async with asyncio.timeout(PATIENCE_S):
                 while not waiting.done() and killed.kills < KILLS_MAX:
@@ -58,7 +61,7 @@ async def storm(dsn: str, folder: Path, *, brands: int, workers: int, seed: int)
 
 
 async def test_g2_g4_workers_killed_while_they_work(migrated_dsn: str, tmp_path: Path) -> None:
-    assert await storm(migrated_dsn, tmp_path, brands=4, workers=2, seed=1) > 0
+    assert await storm(migrated_dsn, tmp_path, brands=2, workers=2, seed=1, decode=False) > 0
 
 
 @pytest.mark.prove

@@ -24,6 +24,8 @@ from triptych.workers.limited_handle import limited
 from triptych.workers.worker import HostTurns, PhaseHandler
 
 PATIENCE_S = 30.0
+POLL_S = 0.02
+"""A consumer that stops waits for the end of its poll."""
 
 
 class Work:
@@ -82,8 +84,11 @@ async def send(queue: Queue, count: int) -> None:
 
 
 @asynccontextmanager
-async def consuming(queue: Queue, work: Work, *, prefetch: int) -> AsyncIterator[Consumer]:
+async def consuming(
+    queue: MemoryQueue, work: Work, *, prefetch: int, poll_s: float = POLL_S
+) -> AsyncIterator[Consumer]:
     stop = asyncio.Event()
+    queue.poll_wait_s = poll_s
     consumer = Consumer(
         queue, URL_QUEUE, work.handle, prefetch=prefetch, visibility_s=60, drain_s=PATIENCE_S
     )
@@ -143,7 +148,7 @@ async def test_it_grows_and_shrinks_at_once() -> None:
 
 async def test_what_a_receive_brings_too_late_goes_back_uncounted() -> None:
     queue, work = SlowReceipt(), Work(holds=True)
-    async with consuming(queue, work, prefetch=4) as consumer:
+    async with consuming(queue, work, prefetch=4, poll_s=1.0) as consumer:
         queue.arrive.clear()
         await send(queue, 4)
         await asyncio.wait_for(queue.asked.wait(), PATIENCE_S)

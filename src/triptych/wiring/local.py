@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -21,8 +21,10 @@ from triptych.wiring.worker_process import open_worker
 class Local:
     """An open Triptych in this process."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, phases: Sequence[Phase] = tuple(Phase)) -> None:
         self.services = services
+        self.phases = phases
+        """What its worker does."""
         self.stores = services.stores
         self.queue = services.queue
         self.registry = services.registry
@@ -56,10 +58,15 @@ class Local:
 
 
 @asynccontextmanager
-async def open_local(settings: Settings, *, say: Say = log_line) -> AsyncIterator[Local]:
+async def open_local(
+    settings: Settings, *, say: Say = log_line, phases: Sequence[Phase] = tuple(Phase)
+) -> AsyncIterator[Local]:
     """Start everything in this process; at the end, drain or return the work and stop.
 
-    ``say`` shows the user one line for what takes long.
+    Args:
+        settings: those of the data folder, the database and the worker.
+        say: shows the user one line for what takes long.
+        phases: what the worker does; the messages of the others stay in their queues.
 
     Raises:
         DataFolderInUse: another process, such as `triptych up`, owns the data folder.
@@ -68,12 +75,12 @@ async def open_local(settings: Settings, *, say: Say = log_line) -> AsyncIterato
     async with (
         own_database(settings, say=say) as dsn,
         connect(settings, dsn) as services,
-        open_worker(services, list(Phase)) as worker,
+        open_worker(services, list(phases)) as worker,
     ):
         working = asyncio.create_task(worker.run(stop))
         try:
             async with cancel_on_failure(working):
-                yield Local(services)
+                yield Local(services, phases)
         finally:
             stop.set()
             await asyncio.wait([working])
