@@ -31,8 +31,9 @@ MAX_PIXELS = 200_000_000
 PATIENCE_S = 60.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
+    """For tests that leave them as they were: one that has died is replaced."""
     opened = Decoders(2)
     yield opened
     opened.close()
@@ -178,9 +179,10 @@ def test_g8_deep_and_transparent_pictures_need_little_more_memory(mode: str, sid
         decoders.close()
 
 
-def test_a_decoder_inherits_no_secrets(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_inherits_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIPTYCH_DATABASE_URL", "postgresql://somebody:secret@db/triptych")
-    environment = psutil.Process(pid_of_the_next(decoders)).environ()
+    with closing(Decoders(1)) as decoders:
+        environment = psutil.Process(pid_of_the_next(decoders)).environ()
     assert not [name for name in environment if name.startswith(("TRIPTYCH", "AWS"))]
 
 
