@@ -157,12 +157,12 @@ def test_g9_a_hang_ends_at_the_deadline() -> None:
 
 
 def test_g8_a_picture_that_needs_too_much_memory_is_refused() -> None:
-    decoders = Decoders(1, memory_max_bytes=900 * 1024 * 1024)
+    decoders = Decoders(1, memory_max_bytes=450 * 1024 * 1024)
     try:
         assert open_(decoders, picture(1)).width == 48
         before = pid_of_the_next(decoders)
         with pytest.raises(PermanentItemError) as error:
-            open_(decoders, large(13_000))
+            open_(decoders, large(9_500))
         assert error.value.reason in {Reason.TOO_MANY_PIXELS, Reason.UNDECODABLE}
         assert open_(decoders, picture(2)).width == 48
         assert pid_of_the_next(decoders) == before, "it answered and lives on"
