@@ -11,5 +11,7 @@ import structlog
 def use_plain_tracebacks() -> None:
     """Keep structlog's defaults otherwise."""
     *others, _ = structlog.get_config()["processors"]
-    shown = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    shown = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
     structlog.configure(processors=[*others, shown])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +99,7 @@ class Gatherer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def gathered(self, path: Path) -> dict[str, Any]:
@@ -112,7 +115,8 @@ class Gatherer:
         return told
 
     def close(self) -> None:
-        self._process.kill()
+        # Also a fork that has not ended.
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 
