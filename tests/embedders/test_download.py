@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.model_processes import at_once, fetch_by_url
 from tests.support.tiny_clip import DIMENSION, clip, describe, image_tower
 from triptych.embedders.download import Place, fetched_model
 from triptych.errors import ModelError
@@ -22,8 +22,6 @@ from triptych.wiring.models import open_embedder, open_text_encoder
 pytestmark = pytest.mark.integration
 
 LOOPBACK = AddressGuard([ip_network("127.0.0.0/8")])
-PROCESSES = 3
-PATIENCE_S = 120.0
 MIB = 1024 * 1024
 
 
@@ -220,24 +218,11 @@ def test_a_url_is_sent_as_it_was_written_and_the_others_beside_it() -> None:
     assert str(Place.parse("s3://bucket/a b/model.onnx").url) == "s3://bucket/a%20b/model.onnx"
 
 
-def _fetch_in_process(url: str, folder: str) -> None:
-    fetched_model(url, Path(folder), guard=LOOPBACK, max_bytes=MIB)
-
-
 def test_several_processes_at_once_fetch_once(host: Host, tmp_path: Path) -> None:
     folder = tmp_path / "models"
     folder.mkdir()
     (folder / f".{Place.parse(host.url()).folder}.killed").mkdir()
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_fetch_in_process, args=(host.url(), str(folder)))
-        for _ in range(PROCESSES)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(PATIENCE_S)
-    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    at_once(fetch_by_url, host.url(), str(folder))
     assert len(host.asked) == 4
     assert left(folder) == [Place.parse(host.url()).folder], "what was killed is cleared away"
 

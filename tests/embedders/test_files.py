@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
 import os
 import pickle
 import struct
@@ -19,13 +18,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.support.model_processes import at_once, convert
 from triptych.embedders import bundled
 from triptych.embedders.bundled import FILE, bundled_model
 from triptych.embedders.onnx_embedder import OnnxEmbedder
 from triptych.embedders.torch_legacy import MAGIC, PROTOCOL, load_tensors
 from triptych.errors import ModelError
 
-PROCESSES = 3
 PATIENCE_S = 120.0
 HEAD: tuple[object, ...] = (MAGIC, PROTOCOL, {})
 """What a file of weights begins with."""
@@ -37,19 +36,9 @@ bundled_model(Path(sys.argv[1]))
 """
 
 
-def _convert(folder: str) -> None:
-    bundled_model(Path(folder))
-
-
 @pytest.mark.integration
 def test_several_processes_at_once_leave_one_valid_file(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_convert, args=(str(tmp_path),)) for _ in range(PROCESSES)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(PATIENCE_S)
-    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    at_once(convert, str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert OnnxEmbedder(tmp_path / FILE, threads=1).dimension == 1280
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support.model_hub import CONTENT, Hub, tiny_hub, with_other_hash
+from tests.support.model_processes import at_once, fetch_by_name
 from tests.support.tiny_clip import DIMENSION, picture
 from triptych.embedders.download import check_known_model, fetched_known_model
 from triptych.embedders.known_models import KNOWN_MODELS, KnownModel
@@ -29,8 +29,6 @@ from triptych.wiring.models import (
 pytestmark = pytest.mark.integration
 
 LOOPBACK = AddressGuard([ip_network("127.0.0.0/8")])
-PROCESSES = 3
-PATIENCE_S = 120.0
 MIB = 1024 * 1024
 FILES = ("vision_model.onnx", "text_model.onnx", "tokenizer.json")
 every_file = pytest.mark.parametrize("name", FILES)
@@ -201,24 +199,11 @@ def test_a_hub_that_is_no_address_is_one_clear_line(
         fetched_known_model(model, url, tmp_path, guard=LOOPBACK, max_bytes=MIB, say=log_progress)
 
 
-def _fetch_in_process(url: str, model: KnownModel, folder: str) -> None:
-    fetched_known_model(model, url, Path(folder), guard=LOOPBACK, max_bytes=MIB, say=log_progress)
-
-
 def test_several_processes_at_once_fetch_once(
     served: tuple[Hub, KnownModel], tmp_path: Path
 ) -> None:
     hub, model = served
     folder = tmp_path / "models"
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_fetch_in_process, args=(hub.url, model, str(folder)))
-        for _ in range(PROCESSES)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(PATIENCE_S)
-    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    at_once(fetch_by_name, hub.url, model, str(folder))
     assert sum(not path.startswith(CONTENT) for path in hub.asked) == len(FILES)
     assert left(folder) == [model.path(folder).parent.name]

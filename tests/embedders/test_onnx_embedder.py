@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto
 from PIL import Image
 
+from tests.support.data_folder import provide_models
 from tests.support.image_encoder import SIDE, write_image_encoder
 from triptych.embedders.bundled import bundled_model
 from triptych.embedders.description import IMAGENET_MEAN, IMAGENET_STD
@@ -22,7 +23,9 @@ from triptych.errors import ModelError
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> OnnxEmbedder:
-    return OnnxEmbedder(bundled_model(tmp_path_factory.mktemp("models")), threads=1)
+    data = tmp_path_factory.mktemp("data")
+    provide_models(data)
+    return OnnxEmbedder(bundled_model(data / "models"), threads=1)
 
 
 def picture(seed: int) -> Image.Image:

@@ -11,6 +11,7 @@ import pytest
 import sklearn.datasets
 
 from tests.support.contracts.text_encoder_contract import Pair, TextEncoderContract
+from tests.support.data_folder import provide_models
 from tests.support.tiny_clip import COLOURS, DESCRIPTION, clip, describe, picture
 from triptych.ai.steps.tags.tag_directions import KNOWN_MIN, LimitedEncoder, directions
 from triptych.ai.steps.tags.tags import GRAPHIC
@@ -38,8 +39,10 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Pair:
         body = (PHOTOGRAPHS / name).read_bytes()
         return decode(body, size=224, max_pixels=10_000_000).pixels
 
+    data = tmp_path_factory.mktemp("data")
+    provide_models(data)
     return opened(
-        Settings(data=tmp_path_factory.mktemp("data")),
+        Settings(data=data),
         {"a flower": photograph("flower.jpg"), "a chinese temple": photograph("china.jpg")},
     )
 

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.support.bombs import SVG_NS
+from tests.support.data_folder import provide_models
 from tests.support.photo import HEIC, HEIC_SIZE, encode, photo
 from triptych.embedders.bundled import bundled_model
 from triptych.embedders.onnx_embedder import OnnxEmbedder
@@ -39,7 +40,9 @@ Case = tuple[bytes, Image.Image | None]
 
 @pytest.fixture(scope="module")
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> OnnxEmbedder:
-    return OnnxEmbedder(bundled_model(tmp_path_factory.mktemp("models")), threads=1)
+    data = tmp_path_factory.mktemp("data")
+    provide_models(data)
+    return OnnxEmbedder(bundled_model(data / "models"), threads=1)
 
 
 def sideways() -> bytes:

@@ -61,8 +61,9 @@ def store(tmp_path: Path) -> ObjectStore:
     return open_store("file:", tmp_path / "objects")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def decoders() -> Iterator[Decoders]:
+    """Started once: each takes a third of a CPU second, and no test changes what they do."""
     opened = Decoders(2)
     yield opened
     opened.close()

@@ -1,12 +1,16 @@
-"""A process that reads a list as a gather worker does, and says what that took.
+"""A process that reads lists as a gather worker does, and says what each of them took.
 
-``python -m tests.support.list_gathering PATH``
+``python -m tests.support.list_gathering`` reads the lists' paths from stdin and writes a line of
+JSON for each. A list is read in a fork, whose peak and whose parser are that list's alone:
+importing the program takes longer than reading most lists does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import os
 import resource
 import sys
 import time
@@ -70,15 +74,32 @@ async def gather(place: str) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    told = asyncio.run(gather(sys.argv[1]))
+def measured(place: str) -> dict[str, object]:
+    told = asyncio.run(gather(place))
     # Not `ru_maxrss`, which has the peak of whoever started this process.
     status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     told["own_peak_bytes"] = int(status["VmHWM"].split()[0]) * 1024
     parser = resource.getrusage(resource.RUSAGE_CHILDREN)
     told["parser_peak_bytes"] = parser.ru_maxrss * 1024
     told["parser_cpu_s"] = parser.ru_utime + parser.ru_stime
-    print(json.dumps(told))
+    return told
+
+
+def main() -> None:
+    SourceRegistry.discover()
+    # What a list makes the program log goes where errors go.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    gc.freeze()  # A fork's collections would copy every page.
+    for place in sys.stdin:
+        threads = list(Path("/proc/self/task").iterdir())
+        assert len(threads) == 1, "locks of another thread would be held for ever"
+        pid = os.fork()
+        if not pid:
+            print(json.dumps(measured(place.rstrip("\n"))), file=answers, flush=True)
+            return
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert not code, f"reading {place!r} ended with {code}"
 
 
 if __name__ == "__main__":

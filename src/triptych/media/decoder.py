@@ -19,7 +19,6 @@ from triptych.media.exchange import (
     write_greeting,
     write_picture,
 )
-from triptych.media.file_reading import read_facts
 from triptych.media.shrink import shrink
 from triptych.media.svg_source import looks_like_svg
 from triptych.model import Reason
@@ -71,6 +70,9 @@ def _answer(
         if wanted is Wanted.THUMBNAIL:
             return True, shrink(body, width=size, max_pixels=max_pixels, max_missing=max_missing)
         if wanted is Wanted.FACTS:
+            # Imported where facts are asked for: most decoders are never asked.
+            from triptych.media.file_reading import read_facts
+
             facts = read_facts(body, max_pixels=max_pixels, max_missing=max_missing)
             return True, write_facts(facts)
         return True, write_picture(

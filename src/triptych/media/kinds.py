@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import puremagic
-
 HEAD_BYTES = 4096
 KEPT = ("video/", "audio/", "model/")
 KEPT_TYPES = frozenset({"application/pdf", "application/x-matroska"})
@@ -79,6 +77,9 @@ def other_media(body: bytes) -> str | None:
     known = known_format(body)
     if known is not None:
         return known.media_type
+    # Imported here: a decoder whose files are all pictures never needs its tables.
+    import puremagic
+
     try:
         matches = puremagic.magic_string(body[:HEAD_BYTES])
     except (puremagic.PureError, ValueError):

@@ -38,7 +38,9 @@ def test_an_empty_set_offers_nothing(srcset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "srcset", ["a " * 500_000, "," * 1_000_000, "a (" * 300_000, "a 1x," * 300_000, "(" * 900_000]
+    "srcset",
+    ["a " * 500_000, "," * 1_000_000, "a (" * 300_000, "a 1x," * 300_000, "(" * 900_000],
+    ids=["words", "commas", "open brackets", "candidates", "brackets"],
 )
 def test_g8_a_hostile_set_ends_soon(srcset: str) -> None:
     begun = time.process_time()

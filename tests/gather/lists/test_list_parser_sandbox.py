@@ -72,11 +72,12 @@ def request_for(*paths: Path, step_cpu_s: int = 10) -> Request:
     )
 
 
-async def rows(path: Path, step_cpu_s: int = 10) -> Sequence[Row]:
+async def rows(*paths: Path, step_cpu_s: int = 10) -> Sequence[Row]:
     found: list[Row] = []
     async with asyncio.timeout(PATIENCE_S), list_parser() as parser:
         await parser.ask(
-            request_for(path, step_cpu_s=step_cpu_s), [ListPart(path.name, partial(opened, path))]
+            request_for(*paths, step_cpu_s=step_cpu_s),
+            [ListPart(path.name, partial(opened, path)) for path in paths],
         )
         async for _, records in parser.pages():
             found += [row for record in records for row in record.rows()]
@@ -107,11 +108,22 @@ PACKED = {
 }
 
 
+@pytest.fixture(scope="module")
+def read_inside(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
+    """The only row of each form; one parser reads them all, as parts of a list."""
+    folder, forms = tmp_path_factory.mktemp("forms"), {**FORMS, **PACKED}
+    paths = [folder / f"part-{number}" for number in range(len(forms))]
+    for path, content in zip(paths, forms.values(), strict=True):
+        path.write_bytes(content)
+    listed = asyncio.run(rows(*paths))
+    found = {row.place.split(" ")[0]: row for row in listed}
+    assert len(listed) == len(found) == len(forms)
+    return {form: found[path.name] for form, path in zip(forms, paths, strict=True)}
+
+
 @pytest.mark.parametrize("form", [*FORMS, *PACKED])
-async def test_every_form_is_read_inside(tmp_path: Path, form: str) -> None:
-    path = tmp_path / "list"
-    path.write_bytes({**FORMS, **PACKED}[form])
-    (row,) = await rows(path)
+def test_every_form_is_read_inside(read_inside: dict[str, Row], form: str) -> None:
+    row = read_inside[form]
     assert (row.url, row.metadata["title"]) == (A, "a")
 
 

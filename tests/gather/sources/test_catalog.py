@@ -160,7 +160,11 @@ async def test_other_answers_are_refused_with_the_remedy(service: Service, code:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "<html>", "[]", '{"items": {}}', '{"items": [], "next": 7}', '{"urls": []}']
+    "body",
+    [
+        *("", "<html>", "[]", '{"items": {}}', '{"items": [], "next": 7}', '{"urls": []}'),
+        r'{"items": [], "next": "\ud800"}',
+    ],
 )
 async def test_a_page_of_another_shape_is_refused_and_the_shape_told(
     service: Service, body: str
@@ -234,17 +238,17 @@ async def test_a_list_that_goes_on_at_a_cursor_is_in_its_middle(service: Service
     assert len(await pages(service.base, cursor="k")) == 1
 
 
-@pytest.mark.parametrize(("at", "to"), [(at, to) for at in range(1, 9) for to in range(1, at + 1)])
+@pytest.mark.parametrize(("at", "to"), [(at, to) for at in range(1, 5) for to in range(1, at + 1)])
 async def test_g13_a_cursor_that_goes_back_once_is_refused_or_whole(
     service: Service, at: int, to: int
 ) -> None:
-    """Ten pages; at one of them the cursor leads back, the first time that it is read."""
+    """Six pages; at one of them the cursor leads back, the first time that it is read."""
     went_back = False
 
     def answer(request: web.Request) -> web.Response:
         nonlocal went_back
         number = int(request.query.get("cursor", "0"))
-        following: int | None = number + 1 if number < 9 else None
+        following: int | None = number + 1 if number < 5 else None
         if number == at and not went_back:
             went_back, following = True, to
         cursor = None if following is None else str(following)
@@ -254,7 +258,7 @@ async def test_g13_a_cursor_that_goes_back_once_is_refused_or_whole(
     seen: set[str] = set()
     with suppress(SourceRefused):
         seen = {row.url for page in await pages(service.base) for row in page.rows}
-    assert len(seen) in (0, 10), "refused or whole"
+    assert len(seen) in (0, 6), "refused or whole"
     assert went_back
 
 

@@ -135,7 +135,7 @@ async def test_a_product_without_a_picture_or_of_another_shape_is_counted(shop: 
     shop.has(path(2), products())
     found = await rows(shop.base)
     assert found[0].refused == "The product has no picture."
-    assert "images.0.src" in found[1].problem
+    assert "images[0].src" in found[1].problem
     assert found[2].problem.startswith("The product cannot be read")
     assert found[3].url == f"{CDN}/3-0.jpg?v=17"
 

@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import msgspec
 
 from triptych.gather.documents.picture_records import in_records
 from triptych.gather.documents.relative_url import resolved
@@ -28,33 +28,25 @@ NO_SHOP = (
 )
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
+class _Answer(msgspec.Struct, frozen=True):
     products: list[Any]
 
 
-class _Image(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    src: str = Field(min_length=1)
+class _Image(msgspec.Struct, frozen=True):
+    src: Annotated[str, msgspec.Meta(min_length=1)]
     alt: str | None = None
     position: int | None = None
     variant_ids: list[int] = []
 
 
-class _Variant(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
+class _Variant(msgspec.Struct, frozen=True):
     id: int | None = None
     title: str | None = None
     price: str | None = None
     sku: str | None = None
 
 
-class _Product(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-
+class _Product(msgspec.Struct, frozen=True):
     id: int | None = None
     title: str = ""
     handle: str = ""
@@ -79,8 +71,8 @@ def parse_shop(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
             at_once=True,
         )
     try:
-        answer = _Answer.model_validate(read_json(body))
-    except ValidationError as error:
+        answer = msgspec.convert(read_json(body), _Answer)
+    except msgspec.ValidationError as error:
         raise Doubted("The shop answers no list of products.", NO_SHOP, at_once=True) from error
     except ValueError as error:
         page = body.lstrip()[:1] == b"<"
@@ -92,11 +84,9 @@ def parse_shop(head: DocumentHead, body: bytes | bytearray) -> DocumentPage:
 def _records(given: Any, base: str) -> Iterator[ListRecord]:
     """Yield a product's pictures; one of another shape fails by itself, and not with its page."""
     try:
-        product = _Product.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        problem = f"The product cannot be read ({where}: {first['msg']})."
+        product = msgspec.convert(given, _Product)
+    except msgspec.ValidationError as error:
+        problem = f"The product cannot be read ({error})."
         yield ListRecord(show_json(given, SHOWN_CHARS), problem=problem)
         return
     place = f"product {product.handle or product.id}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+import msgspec
 
 from triptych.gather.lists.bounds import ITEMS_MAX, VALUES_MAX
 from triptych.gather.lists.exchange import CURSOR, CURSOR_MAX_CHARS, ListRecord
@@ -18,27 +18,11 @@ FEWER: Final = "Return fewer items per page."
 SHAPE: Final = 'It must be {"items": [{"url": "…", "metadata": {}}], "next": "…" or null}.'
 
 
-class _Answer(BaseModel):
-    """A page as the service sends it; its items are validated one by one."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
+class _Answer(msgspec.Struct, frozen=True):
+    """A page as the service sends it; its items are read one by one."""
 
     items: list[Any]
-    next: str | None = Field(None, max_length=CURSOR_MAX_CHARS, pattern=CURSOR)
-
-
-def _or_empty(value: object) -> object:
-    # PHP writes an empty object as an empty list.
-    return {} if value is None or value == [] else value
-
-
-class _Item(BaseModel):
-    """An item as the service sends it."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    url: str = Field(min_length=1)
-    metadata: Annotated[dict[str, Any], BeforeValidator(_or_empty)] = Field(default_factory=dict)
+    next: Annotated[str, msgspec.Meta(max_length=CURSOR_MAX_CHARS, pattern=CURSOR)] | None = None
 
 
 class Doubted(Exception):
@@ -75,11 +59,11 @@ def parse_page(body: bytes | bytearray) -> DocumentPage:
             at_once=True,
         )
     try:
-        answer = _Answer.model_validate(read_json(body))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise _unreadable(f"{where}: {first['msg']}", at_once=True) from error
+        answer = msgspec.convert(read_json(body), _Answer)
+        (answer.next or "").encode()
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        # Also a cursor with half of a surrogate pair, which no request can be made with.
+        raise _unreadable(str(error), at_once=True) from error
     except ValueError as error:
         # Cut, empty, or an error page: another body may come next time.
         raise _unreadable(str(error), at_once=False) from error
@@ -101,8 +85,9 @@ def _record(item: Any) -> ListRecord:
 
     Its JSON, which is never a URL, takes the place of the URL, so that people see it.
     """
-    try:
-        known = _Item.model_validate(item)
-    except ValidationError:
-        return ListRecord("", [show_json(item, SHOWN_CHARS)], [{}])
-    return ListRecord("", [known.url], [known.metadata])
+    if isinstance(item, dict) and isinstance(url := item.get("url"), str) and url:
+        # PHP writes an empty object as an empty list.
+        metadata = {} if item.get("metadata") in (None, []) else item["metadata"]
+        if isinstance(metadata, dict):
+            return ListRecord("", [url], [metadata])
+    return ListRecord("", [show_json(item, SHOWN_CHARS)], [{}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -41,6 +42,7 @@ GREYS: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] =
 GROUNDS = {"shaded": (225, 225, 225, 0.1), "white": (255, 255, 255, 0), "beige": (230, 205, 170, 0)}
 
 
+@cache
 def shape(name: str) -> npt.NDArray[np.bool_]:
     image = Image.new("L", (SIDE, SIDE))
     draw = ImageDraw.Draw(image)
@@ -57,9 +59,14 @@ def shape(name: str) -> npt.NDArray[np.bool_]:
     return np.asarray(image) > 0
 
 
+@cache
+def noise() -> npt.NDArray[np.float64]:
+    return np.random.default_rng(3).normal(0, 3, (SIDE, SIDE, 3))
+
+
+@cache
 def product(name: str, colour: str, ground: str) -> Image.Image:
-    """A thing in a colour, with the shading and the noise of a photograph."""
-    random = np.random.default_rng(3)
+    """A thing in a colour, with the shading and the noise of a photograph; not to be changed."""
     down, across = np.mgrid[0:SIDE, 0:SIDE]
     *level, slope = GROUNDS[ground]
     picture = np.array(level)[None, None] - down[..., None] * slope
@@ -67,8 +74,7 @@ def product(name: str, colour: str, ground: str) -> Image.Image:
     gloss = 40 * np.exp(-(((across - 150) / 12.0) ** 2))
     lit = np.clip(np.array(COLOURS[colour]) * light[..., None] + gloss[..., None], 0, 255)
     picture = np.where(shape(name)[..., None], lit, picture)
-    noisy = picture + random.normal(0, 3, picture.shape)
-    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    return Image.fromarray((picture + noise()).clip(0, 255).astype(np.uint8))
 
 
 def jpeg(image: Image.Image, quality: int = 90) -> bytes:
@@ -125,14 +131,13 @@ def test_a_grey_copy_is_found_with_its_original_only(how: str, ground: str) -> N
     colours = ("red", "blue", "yellow", "grey", "sky")
     bodies = {colour: jpeg(product("mug", colour, ground)) for colour in colours}
     # The lightness of this red and this blue is one grey: nobody can tell which it was.
-    for original in ("yellow", "sky"):
-        bodies["copy"] = greyed(product("mug", original, ground), how, 300)
-        assert groups(bodies) == {frozenset({original, "copy"})}
+    originals = ("yellow", "sky")
+    for original in originals:
+        bodies[f"{original} in grey"] = greyed(product("mug", original, ground), how, 300)
+    assert groups(bodies) == {frozenset({one, f"{one} in grey"}) for one in originals}
 
 
-@pytest.mark.parametrize("ground", GROUNDS)
-def test_edits_of_every_colour_stay_with_it(ground: str) -> None:
-    colours = ("red", "blue", "black", "white", "grey", "brown")
+def check_edits_stay(ground: str, colours: Sequence[str]) -> None:
     bodies: dict[str, bytes] = {}
     for colour in colours:
         image = product("mug", colour, ground)
@@ -150,13 +155,32 @@ def test_edits_of_every_colour_stay_with_it(ground: str) -> None:
     assert groups(bodies) == wanted
 
 
+EDITED = {
+    "shaded": ("red", "blue", "black", "grey"),
+    "white": ("red", "white", "grey", "brown"),
+    "beige": ("blue", "black", "white", "brown"),
+}
+"""Any two colours are together on one of the grounds."""
+
+
+@pytest.mark.parametrize("ground", EDITED)
+def test_edits_of_every_colour_stay_with_it(ground: str) -> None:
+    check_edits_stay(ground, EDITED[ground])
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_edits_of_all_colours_stay_with_them_on_every_ground(ground: str) -> None:
+    check_edits_stay(ground, ("red", "blue", "black", "white", "grey", "brown"))
+
+
 def test_the_order_of_the_assets_changes_nothing() -> None:
     bodies: dict[str, bytes] = {}
-    for colour in ("red", "blue", "green", "grey"):
+    for colour in ("red", "blue", "grey"):
         image = product("mug", colour, "shaded")
         bodies |= {colour: jpeg(image), f"{colour} half": jpeg(image.resize((200, 200)))}
         bodies[f"{colour} grey"] = greyed(image, "BT.601")
     found = groups(bodies)
     random = np.random.default_rng(0)
-    for _ in range(3):
+    for _ in range(2):
         assert groups(bodies, random.permutation(len(bodies)).tolist()) == found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,13 @@ def brand(count: int, *, first: int = 0, families: int = FAMILIES) -> Snapshot:
     return snapshot_of(unit(vectors)[order], phash=[0] * count, keys=[keys[row] for row in order])
 
 
+@cache
+def laid_out(count: int) -> tuple[Snapshot, StepResult]:
+    """Return such a brand and its first map, which takes half a second."""
+    snapshot = brand(count)
+    return snapshot, find_map(snapshot)
+
+
 def places(found: StepResult) -> npt.NDArray[np.float64]:
     return np.array([found.marks["x"], found.marks["y"]], np.float64).T
 
@@ -57,8 +65,7 @@ def shift(one: Snapshot, its: StepResult, other: Snapshot, others: StepResult) -
 
 
 def test_like_lies_near_like_and_nothing_lies_outside() -> None:
-    snapshot = brand(300)
-    found = find_map(snapshot)
+    snapshot, found = laid_out(300)
     assert trust(snapshot, found) > 0.9
     assert np.abs(places(found)).max() == 1
     assert found.result["placed"] == found.result["points"] == 300
@@ -66,8 +73,7 @@ def test_like_lies_near_like_and_nothing_lies_outside() -> None:
 
 
 def test_the_map_is_the_same_each_time_and_in_any_order() -> None:
-    snapshot = brand(120)
-    found = find_map(snapshot)
+    snapshot, found = laid_out(120)
     assert (places(find_map(snapshot)) == places(found)).all()
     order = np.random.default_rng(1).permutation(120)
     again = find_map(shuffled(snapshot, order))
@@ -75,13 +81,12 @@ def test_the_map_is_the_same_each_time_and_in_any_order() -> None:
 
 
 def test_places_stay_while_a_brand_grows() -> None:
-    small, large = brand(200), brand(300)
+    small, (large, anew) = brand(200), laid_out(300)
     first = find_map(small)
     grown = find_map(after(small, first, large))
     assert grown.result["kept"] == 200
     assert shift(small, first, large, grown) < 0.1
     assert grown.result["moved"] == pytest.approx(shift(small, first, large, grown), abs=1e-3)
-    anew = find_map(large)
     assert shift(small, first, large, anew) > 3 * shift(small, first, large, grown)
     assert trust(large, grown) > trust(large, anew) - 0.02
     again = find_map(after(large, grown, large))
@@ -91,8 +96,7 @@ def test_places_stay_while_a_brand_grows() -> None:
 def test_a_brand_that_changed_much_gets_a_new_map_turned_onto_the_old(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before, now = brand(120), brand(300, first=60)
-    first = find_map(before)
+    (before, first), now = laid_out(120), brand(300, first=60)
     settled: list[int] = []
     monkeypatch.setattr(layout, "refine", lambda *_: settled.append(1))
     second = find_map(after(before, first, now))

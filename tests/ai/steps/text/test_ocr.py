@@ -75,7 +75,7 @@ def test_what_is_left_out_of_a_page_is_counted_and_the_result_is_bounded() -> No
         draw.text((0, top), "The quick brown fox jumps over it " * 5, (0, 0, 0), font=font)
     (text,) = read(np.asarray(image))
     assert text.left_out > 0
-    assert len(TEXT_READING.compute([np.asarray(image)])[0]["lines"]) * 100 < RESULT_MAX_BYTES
+    assert len(text.lines) * 100 < RESULT_MAX_BYTES
 
 
 @pytest.mark.integration

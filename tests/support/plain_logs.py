@@ -1,0 +1,17 @@
+"""Logs with plain tracebacks: one with the variables of every frame takes a tenth of a CPU second.
+
+That is what structlog shows where nothing is configured, as in tests of what logs exceptions.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+
+def use_plain_tracebacks() -> None:
+    """Keep structlog's defaults otherwise."""
+    *others, _ = structlog.get_config()["processors"]
+    shown = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[*others, shown])
