@@ -22,9 +22,9 @@ from tests.support.api_server import (
     serving,
     settings_for,
 )
+from tests.support.description import described
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
-from triptych.api.app import create_app
 from triptych.errors import ReadsUnavailable
 from triptych.gather.urls import item_key
 from triptych.reads.behind import Lag
@@ -265,10 +265,10 @@ async def test_a_burst_while_it_goes_away_has_no_error(api: Api, second: Second)
 
 
 def test_each_read_is_described_with_fresh_and_its_headers() -> None:
-    described = create_app(None).openapi()["paths"]
+    paths = described()["paths"]
     with_fresh = {
         path
-        for path, operations in described.items()
+        for path, operations in paths.items()
         if any(each["name"] == "fresh" for each in operations.get("get", {}).get("parameters", ()))
     }
     of_snapshot = {
@@ -285,5 +285,5 @@ def test_each_read_is_described_with_fresh_and_its_headers() -> None:
     }
     assert with_fresh == {f"/api/v1{path}" for path in of_snapshot}
     for path, is_one in of_snapshot.items():
-        headers = described[f"/api/v1{path}"]["get"]["responses"]["200"]["headers"]
+        headers = paths[f"/api/v1{path}"]["get"]["responses"]["200"]["headers"]
         assert set(headers) == {"Snapshot-Lag", *(["Snapshot"] if is_one else [])}, path
