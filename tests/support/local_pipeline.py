@@ -20,7 +20,8 @@ LOOPBACK = "127.0.0.0/8"
 
 @asynccontextmanager
 async def local_at(folder: Path, **settings: object) -> AsyncIterator[Local]:
-    knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, **settings}
+    # A second decoder would take longer to start than it saves.
+    knobs = {"embedder": "none", "add_idle_s": 1.0, "sweep_s": 0.2, "decoders": 1, **settings}
     await asyncio.to_thread(provide, folder / "data")
     if settings.get("embedder") == BUNDLED:
         await asyncio.to_thread(provide_models, folder / "data")
