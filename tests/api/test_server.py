@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.support.cli_process import PATIENCE_S, Cli, up
 from tests.support.data_folder import provide
 from tests.support.waiting import until
 
-T = TypeVar("T")
+Marked = TypeVar("Marked", bound=Callable[..., object])
 pytestmark = pytest.mark.integration
 
 
@@ -53,10 +53,17 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         yield Running(cli, url)
 
 
-def of_running_server(test: T) -> T:
+ONE_RUNNING_SERVER: list[pytest.MarkDecorator] = [
+    pytest.mark.xdist_group("one_running_server"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+def of_running_server(test: Marked) -> Marked:
     """Mark a test that has the server of `running`: they are all of one process and one loop."""
-    marked = pytest.mark.xdist_group("one_running_server")(test)
-    return pytest.mark.asyncio(loop_scope="module")(marked)
+    for mark in ONE_RUNNING_SERVER:
+        test = mark(test)
+    return test
 
 
 @of_running_server

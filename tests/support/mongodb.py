@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ from pymongo.errors import PyMongoError
 from triptych.reads.mongo.connection import MongoConnection
 
 URL_VARIABLE = "TRIPTYCH_TEST_MONGODB_URL"
-T = TypeVar("T")
+Marked = TypeVar("Marked", bound=Callable[..., object])
 
 
 class MongoServer(LocalMongo):
@@ -92,7 +92,7 @@ SERVER_GOES_AWAY = [
 """The marks of tests in which it does."""
 
 
-def server_goes_away(test: T) -> T:
+def server_goes_away(test: Marked) -> Marked:
     """Mark one test with `SERVER_GOES_AWAY`: collecting costs a fifth of a CPU second."""
     for mark in SERVER_GOES_AWAY:
         test = mark(test)
