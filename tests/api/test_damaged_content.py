@@ -16,6 +16,7 @@ from tests.support.api_server import Api, commit, put_objects, running_worker, s
 from tests.support.object_damage import DAMAGES, SAME_SIZE, damage, overwrite, swap
 from tests.support.waiting import until
 from triptych.gather.urls import item_key
+from triptych.messages import Phase
 from triptych.objects import CHUNK_BYTES, ObjectStore, object_key, open_store
 from triptych.snapshots.asset_ids import asset_id
 
@@ -142,7 +143,7 @@ async def test_no_thumbnail_is_made_of_it(api: Api) -> None:
 
 async def test_an_export_with_pictures_fails_and_says_which(api: Api) -> None:
     damage(store_of(api), key_of(LARGE), DAMAGES["flipped"])
-    async with running_worker(api):
+    async with running_worker(api, Phase.AI):
         reply = await api.post("/brands/nike/exports", json={"format": "webdataset"})
         assert reply.status == 202
         task = reply.json["id"]
@@ -160,7 +161,7 @@ async def test_an_export_with_pictures_fails_and_says_which(api: Api) -> None:
 
 
 async def test_a_damaged_file_of_an_export_is_not_taken_for_whole(api: Api) -> None:
-    async with running_worker(api):
+    async with running_worker(api, Phase.AI):
         task = (await api.post("/brands/nike/exports", json={"format": "webdataset"})).json["id"]
         shown = await until(
             lambda: api.get(f"/tasks/{task}"), lambda reply: reply.json["ended_at"] is not None

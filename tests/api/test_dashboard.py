@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from tests.support.api_server import HOST, Api, serving
+from tests.support.api_server import HOST, Api, create_keys, serving
 from triptych.api import dashboard
 
 SCRIPT = "console.log(1)" * 100
 
 
-@pytest.fixture
-def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "dashboard"
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The dashboard's files, which the servers of these tests serve."""
+    beside = tmp_path_factory.mktemp("built")
+    folder = beside / "dashboard"
     (folder / "static").mkdir(parents=True)
     (folder / "index.html").write_text("<!doctype html><title>Triptych</title>", "utf-8")
     (folder / "static" / "index-1a2b.js").write_text(SCRIPT, "utf-8")
     (folder / "icon.svg").write_text("<svg/>", "utf-8")
     (folder / "notes.py").write_text("secret = 1", "utf-8")
-    (tmp_path / "outside.txt").write_text("secret", "utf-8")
-    monkeypatch.setattr(dashboard.Dashboard.__init__, "__defaults__", (folder,))
-    return folder
+    (beside / "outside.txt").write_text("secret", "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dashboard.Dashboard.__init__, "__defaults__", (folder,))
+        yield folder
 
 
-@pytest.fixture
-async def api(built: Path, migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
-    async with serving(migrated_dsn, tmp_path / "data") as opened:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(
+    built: Path, shared_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
+    """A server that all tests may ask: none changes anything."""
+    async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as opened:
         yield opened
 
 
@@ -110,8 +120,6 @@ async def test_it_needs_no_key_but_the_right_host(
     built: Path, migrated_dsn: str, tmp_path: Path
 ) -> None:
     async with serving(migrated_dsn, tmp_path / "data") as opened:
-        from tests.support.api_server import create_keys
-
         await create_keys(opened)
     async with serving(migrated_dsn, tmp_path / "data", allowed_hosts=(HOST,)) as api:
         assert (await fetch(api, "/"))[0] == 200
@@ -123,9 +131,11 @@ async def test_it_needs_no_key_but_the_right_host(
         assert (await fetch(api, "/static/index-1a2b.js", Origin="https://evil.example"))[0] == 403
 
 
-async def test_a_server_without_it_says_so(built: Path, migrated_dsn: str, tmp_path: Path) -> None:
-    for file in built.rglob("*.*"):
-        file.unlink()
+async def test_a_server_without_it_says_so(
+    migrated_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dashboard" / "static").mkdir(parents=True)
+    monkeypatch.setattr(dashboard.Dashboard.__init__, "__defaults__", (tmp_path / "dashboard",))
     async with serving(migrated_dsn, tmp_path / "data") as api:
         async with api.session.get(f"{api.url}/") as response:
             problem = await response.json(content_type=None)

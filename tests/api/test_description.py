@@ -21,8 +21,8 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
 from tests.support.api_server import fill, serving
+from tests.support.description import described
 from tests.support.postgres import PostgresServer
-from triptych.api.app import create_app
 from triptych.api.column_filters import column_filters
 from triptych.errors import BadInput, InvalidBrand
 from triptych.fetch.host_limit import host_name
@@ -35,8 +35,10 @@ AnyCase = schemathesis.Case[Any]
 REFUSALS = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 431, "5xx"]
 """Answers to wrong requests. One that is too large is refused before anybody reads what is wrong
 in it."""
-EXAMPLES = 12
-"""Generated requests for each operation, beside the described examples and the edges."""
+EXAMPLES = 4
+"""Generated requests for each operation and mode."""
+EXAMPLES_AT_LENGTH = 24
+"""The same where there is time."""
 
 
 class Running:
@@ -86,11 +88,10 @@ def running(
 @pytest.fixture(scope="module")
 def description(running: Running) -> Any:
     """The description, with ids of what is there, so that requests get through to it."""
-    raw = create_app(None).openapi()
     asset = asset_id("nike", item_key("https://x.example/svg"))
     there = {"brand": "nike", "asset": asset, "run": running.ids["new"], "old": running.ids["old"]}
     there["new"] = running.ids["new"]
-    raw = _with_examples(raw, there)
+    raw = _with_examples(described(), there)
     schema = schemathesis.openapi.from_dict(raw)
     schema.config.base_url = running.url
     schema.config.checks.negative_data_rejection.expected_statuses = [str(n) for n in REFUSALS]
@@ -117,30 +118,44 @@ def _with_examples(raw: dict[str, Any], there: dict[str, str]) -> dict[str, Any]
 ID_MAX = 2**63 - 1
 LIST = Path(__file__).parents[1] / "field" / "lists" / "capital.csv"
 OPERATIONS = [
-    (method, path)
-    for path, operations in create_app(None).openapi()["paths"].items()
-    for method in operations
+    (method, path) for path, operations in described()["paths"].items() for method in operations
 ]
-BOUNDED = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+MODES = list(GenerationMode)
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=str)
+@pytest.mark.parametrize("mode", MODES, ids=str)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_operation_does_as_it_is_described(
     description: Any, method: str, path: str, mode: GenerationMode
 ) -> None:
+    check_operation(description, method, path, mode, EXAMPLES)
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_operation_does_as_it_is_described_at_length(
+    description: Any, method: str, path: str, mode: GenerationMode
+) -> None:
+    check_operation(description, method, path, mode, EXAMPLES_AT_LENGTH)
+
+
+def check_operation(
+    description: Any, method: str, path: str, mode: GenerationMode, examples: int
+) -> None:
+    """Send generated requests of an operation, and check each answer in all ways."""
     operation = description[path][method.upper()]
     if mode is GenerationMode.NEGATIVE and not operation.definition.raw.get("parameters"):
         return  # Nothing can be wrong with such a request.
 
-    @BOUNDED
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: AnyCase) -> None:
         # Where nothing could be made wrong, the request is a right one.
@@ -261,7 +276,7 @@ def test_every_phase_of_schemathesis_finds_nothing(
 
 
 def test_every_operation_is_described_whole() -> None:
-    raw = create_app(None).openapi()
+    raw = described()
     assert raw["openapi"].startswith("3.1")
     names = set()
     for path, operations in raw["paths"].items():

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import Api, serving
 from tests.support.contracts.facets_contract import PICTURES, Picture, commit_pictures
@@ -21,6 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     async with serving(migrated_dsn, tmp_path) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def with_one_picture(
+    shared_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
+    """A server with a brand of one picture, for requests that are refused."""
+    async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as opened:
+        await commit_pictures(opened.stores, "nike", PICTURES[:1])
         yield opened
 
 
@@ -112,9 +123,9 @@ async def test_a_brand_without_a_snapshot_has_no_counts(api: Api) -> None:
     ],
     ids=range(18),
 )
-async def test_what_is_wrong_is_named(api: Api, query: str, field: str) -> None:
-    await commit_pictures(api.stores, "nike", PICTURES[:1])
-    answer = await api.get(f"/brands/nike/facets?{query}")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_is_wrong_is_named(with_one_picture: Api, query: str, field: str) -> None:
+    answer = await with_one_picture.get(f"/brands/nike/facets?{query}")
     assert answer.status == 422
     assert field in answer.json["field"]
 
@@ -134,7 +145,7 @@ def test_the_dashboard_asks_for_as_many_facets_as_one_answer_may_have() -> None:
 
 
 async def test_counting_has_a_deadline(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    await commit_pictures(api.stores, "nike", [Picture({"n": str(n)}) for n in range(3000)])
+    await commit_pictures(api.stores, "nike", [Picture({"n": str(n)}) for n in range(1000)])
     monkeypatch.setattr(facets, "FACETS_S", 1e-3)
     answer = await api.get("/brands/nike/facets?by=metadata.n")
     assert (answer.status, answer.json["reason"]) == (503, "search-unavailable")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import Api, check_described, commit, pictures, running_worker, serving
 from triptych.gather.urls import item_key
@@ -25,6 +27,24 @@ SIGNED = "https://me:s3cret@slow.example/0.png?sig=s3cret&v=1"
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     async with serving(migrated_dsn, tmp_path) as opened:
         yield opened
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A server with an active run, and the keys of its items."""
+
+    api: Api
+    run_id: UUID
+    keys: list[str]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def waiting(
+    shared_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Waiting]:
+    """What the tests that only read, or are refused, have in common."""
+    async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as opened:
+        yield Waiting(opened, *await waiting_run(opened))
 
 
 async def waiting_run(api: Api, count: int = 4) -> tuple[UUID, list[str]]:
@@ -59,8 +79,9 @@ async def items(api: Api, run_id: UUID, **asked: Any) -> list[Any]:
         cursor = {"cursor": reply.json["next"]}
 
 
-async def test_an_item_says_why_it_waits(api: Api) -> None:
-    run_id, keys = await waiting_run(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_item_says_why_it_waits(waiting: Waiting) -> None:
+    api, run_id, keys = waiting.api, waiting.run_id, waiting.keys
     found = await items(api, run_id, limit=3)
     assert [item["key"] for item in found] == keys
     for item in found:
@@ -76,8 +97,9 @@ async def test_an_item_says_why_it_waits(api: Api) -> None:
     assert [host["delayed"] for host in counts["hosts"]] == [1]
 
 
-async def test_items_are_found_by_url_and_filters(api: Api) -> None:
-    run_id, keys = await waiting_run(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_items_are_found_by_url_and_filters(waiting: Waiting) -> None:
+    api, run_id, keys = waiting.api, waiting.run_id, waiting.keys
     page = (
         await api.get(f"/runs/{run_id}/items", params={"url": " https://SLOW.example/2.png#top"})
     ).json
@@ -143,16 +165,17 @@ async def test_failed_items_of_an_ended_run_are_retried_in_a_new_one(api: Api) -
     [[], ["00"], ["zz" * 16], ["AA" * 16], ["00" * 16] * (STEERED_MAX + 1)],
     ids=["none", "short", "no-hex", "upper-case", "too-many"],
 )
-async def test_keys_that_cannot_be_are_refused(api: Api, keys: list[str]) -> None:
-    run_id, _ = await waiting_run(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_keys_that_cannot_be_are_refused(waiting: Waiting, keys: list[str]) -> None:
     for verb in ("retry", "skip"):
-        reply = await api.post(f"/runs/{run_id}/items/{verb}", json={"keys": keys})
+        reply = await waiting.api.post(f"/runs/{waiting.run_id}/items/{verb}", json={"keys": keys})
         assert reply.status == 422
         assert "keys" in str(reply.json)
 
 
-async def test_a_cursor_of_other_filters_is_refused(api: Api) -> None:
-    run_id, _ = await waiting_run(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_cursor_of_other_filters_is_refused(waiting: Waiting) -> None:
+    api, run_id = waiting.api, waiting.run_id
     cursor = (await api.get(f"/runs/{run_id}/items", params={"limit": "2"})).json["next"]
     asked = {"cursor": cursor, "state": "sent"}
     assert (await api.get(f"/runs/{run_id}/items", params=asked)).status == 422

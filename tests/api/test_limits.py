@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import HOST, Api, bearer, check_described, serving
 from tests.support.api_server import serving_with_keys as guarded
@@ -24,6 +25,13 @@ from triptych.tasks.task_store import Task
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     async with serving(migrated_dsn, tmp_path) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(shared_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """A server for requests that are all refused, so that nothing is ever limited."""
+    async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as opened:
         yield opened
 
 
@@ -99,13 +107,14 @@ async def test_a_repeated_key_changes_nothing_again(api: Api) -> None:
         ("/hosts/a%20b", {"paused": True}, "host"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_makes_no_sense_is_refused_with_its_field(
-    api: Api, path: str, body: Mapping[str, Any], field: str
+    refusing: Api, path: str, body: Mapping[str, Any], field: str
 ) -> None:
-    reply = await api("PUT", path, json=body)
+    reply = await refusing("PUT", path, json=body)
     assert reply.status == 422
     assert reply.json["field"].endswith(field)
-    limits = await api.stores.limits.limits()
+    limits = await refusing.stores.limits.limits()
     assert not any(limit.paused for limit in limits.phases.values())
     assert not limits.hosts
 

@@ -9,6 +9,7 @@ import pytest
 from starlette.routing import Route
 
 from tests.support.api_server import commit, pictures, serving
+from tests.support.description import described
 from tests.support.file_features import facts
 from triptych.api import assets
 from triptych.api.app import create_app
@@ -106,4 +107,4 @@ async def test_both_ways_answer_the_same(
 def test_what_is_read_so_is_described_too() -> None:
     app = create_app(None)
     plain = {route.path for route in app.router.routes if type(route) is Route}
-    assert {f"/api/v1{path}" for path in assets.PLAIN_READS} == plain & set(app.openapi()["paths"])
+    assert {f"/api/v1{path}" for path in assets.PLAIN_READS} == plain & set(described()["paths"])

@@ -26,10 +26,10 @@ import structlog
 from aiohttp import web
 
 from tests.support.api_server import Api, bearer, running_worker, serving_with_keys
+from tests.support.description import described
 from tests.support.local_pipeline import LOOPBACK
 from tests.support.picture_server import picture
 from tests.support.waiting import until
-from triptych.api.app import create_app
 from triptych.cli.log_output import configure_logs
 from triptych.dead_letters.dead_letter_store import DeadLetter
 from triptych.messages import URL_QUEUE, Headers
@@ -250,7 +250,7 @@ async def _heard(site: Origin) -> bool:
 def asked(known: dict[str, list[str]]) -> list[tuple[str, str]]:
     """Return every GET operation and its paths, with everything that its parameters can be."""
     paths = list[tuple[str, str]]()
-    for path, operations in create_app(None).openapi()["paths"].items():
+    for path, operations in described()["paths"].items():
         if "get" not in operations:
             continue
         names = re.findall(r"\{(\w+)\}", path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import (
     HTML,
@@ -22,6 +24,7 @@ from tests.support.api_server import (
     put_objects,
     serving,
 )
+from tests.support.postgres import PostgresServer
 from triptych.api.http.problems import Problem
 from triptych.database.schema import code_level
 from triptych.errors import QueueUnavailable
@@ -40,6 +43,36 @@ async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
         yield opened
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A server with some of everything, and the ids of its runs by name."""
+
+    api: Api
+    ids: dict[str, UUID]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def filled(
+    shared_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Filled]:
+    """What the tests that only read have in common."""
+    async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as opened:
+        yield Filled(opened, await fill(opened))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def common(
+    postgres_server: PostgresServer,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Api]:
+    """A server for tests that each have a brand, and pictures, of their own."""
+    name = postgres_server.create_database(migrated_template)
+    async with serving(postgres_server.dsn(name), tmp_path_factory.mktemp("common")) as opened:
+        yield opened
+    postgres_server.drop_database(name)
+
+
 async def walk(api: Api, path: str, limit: int) -> list[Any]:
     """Return all entries of a listing, page by page."""
     items: list[Any] = []
@@ -53,8 +86,9 @@ async def walk(api: Api, path: str, limit: int) -> list[Any]:
         page = (await api.get(f"{path}{mark}limit={limit}&cursor={page['next']}")).json
 
 
-async def test_brands_show_state_counts_phase_and_newest_run(api: Api) -> None:
-    ids = await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_brands_show_state_counts_phase_and_newest_run(filled: Filled) -> None:
+    api, ids = filled.api, filled.ids
     adidas, nike = await walk(api, "/brands", 1)
     assert (adidas["name"], adidas["state"], adidas["phase"]) == ("adidas", "active", "gather")
     assert (nike["name"], nike["state"], nike["assets"]) == ("nike", "committed", 6)
@@ -65,38 +99,42 @@ async def test_brands_show_state_counts_phase_and_newest_run(api: Api) -> None:
     check_described(BrandShown, nike)
 
 
-async def test_passwords_in_sources_are_never_shown(api: Api) -> None:
-    await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_passwords_in_sources_are_never_shown(filled: Filled) -> None:
+    api = filled.api
     for path in ("/brands", "/runs", "/settings", "/audit", "/tasks"):
         assert b"secret@" not in (await api.get(path)).body
 
 
-async def test_g1_a_walk_over_assets_stays_on_the_snapshot_it_began_on(api: Api) -> None:
-    await commit(api.stores, "nike", pictures(9))
-    first = (await api.get("/brands/nike/assets?limit=4")).json
-    await commit(api.stores, "nike", pictures(3, salt="new"))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_g1_a_walk_over_assets_stays_on_the_snapshot_it_began_on(common: Api) -> None:
+    await commit(common.stores, "walked", pictures(9))
+    first = (await common.get("/brands/walked/assets?limit=4")).json
+    await commit(common.stores, "walked", pictures(3, salt="new"))
     seen = list(first["items"])
     while first["next"]:
-        first = (await api.get(f"/brands/nike/assets?limit=4&cursor={first['next']}")).json
+        first = (await common.get(f"/brands/walked/assets?limit=4&cursor={first['next']}")).json
         seen += first["items"]
     assert len({asset["id"] for asset in seen}) == len(seen) == 9
     assert len({asset["run"] for asset in seen}) == 1
-    assert len(await walk(api, "/brands/nike/assets", 500)) == 3
+    assert len(await walk(common, "/brands/walked/assets", 500)) == 3
 
 
-async def test_an_asset_has_one_id_in_all_snapshots(api: Api) -> None:
-    old = await commit(api.stores, "nike", pictures(2))
-    new = await commit(api.stores, "nike", pictures(2, salt="new"))
-    name = asset_id("nike", item_key("https://x.example/0"))
-    now = (await api.get(f"/assets/{name}")).json
-    before = (await api.get(f"/assets/{name}?run={old.id}")).json
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_asset_has_one_id_in_all_snapshots(common: Api) -> None:
+    old = await commit(common.stores, "changed", pictures(2))
+    new = await commit(common.stores, "changed", pictures(2, salt="new"))
+    name = asset_id("changed", item_key("https://x.example/0"))
+    now = (await common.get(f"/assets/{name}")).json
+    before = (await common.get(f"/assets/{name}?run={old.id}")).json
     assert (now["run"], before["run"]) == (str(new.id), str(old.id))
     assert now["sha256"] != before["sha256"]
-    assert (await api.get(f"/assets/{name}?run={uuid4()}")).status == 404
+    assert (await common.get(f"/assets/{name}?run={uuid4()}")).status == 404
 
 
-async def test_assets_are_filtered_by_type_text_and_colour(api: Api) -> None:
-    await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_assets_are_filtered_by_type_text_and_colour(filled: Filled) -> None:
+    api = filled.api
     assets = await walk(api, "/brands/nike/assets", 3)
     assert [a["media_type"] for a in await walk(api, "/brands/nike/assets?media_type=image/*", 3)]
     (svg,) = await walk(api, "/brands/nike/assets?media_type=image/svg%2Bxml", 3)
@@ -110,26 +148,28 @@ async def test_assets_are_filtered_by_type_text_and_colour(api: Api) -> None:
     assert len(await walk(api, f"/brands/nike/assets?colour={colour}&within=765", 3)) == 6
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_narrow_filter_ends_pages_early_and_loses_nothing(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    common: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triptych.snapshots.postgres.postgres_snapshots.ASSETS_SCAN", 10)
     monkeypatch.setattr("triptych.snapshots.postgres.postgres_snapshots.DIFFERENCE_SCAN", 10)
-    old = await commit(api.stores, "nike", pictures(95))
-    new = await commit(api.stores, "nike", {**pictures(60), **pictures(5, salt="!")})
-    found = await walk(api, "/brands/nike/assets?text=x.example/7", 50)
+    old = await commit(common.stores, "narrow", pictures(95))
+    new = await commit(common.stores, "narrow", {**pictures(60), **pictures(5, salt="!")})
+    found = await walk(common, "/brands/narrow/assets?text=x.example/7", 50)
     assert [a["url"] for a in found] == ["https://x.example/7"]
-    assert len(await walk(api, "/brands/nike/assets?text=x.example", 7)) == 60
-    changes = await walk(api, f"/brands/nike/snapshots/{old.id}/diff/{new.id}", 4)
+    assert len(await walk(common, "/brands/narrow/assets?text=x.example", 7)) == 60
+    changes = await walk(common, f"/brands/narrow/snapshots/{old.id}/diff/{new.id}", 4)
     kinds = [change["change"] for change in changes]
     assert (kinds.count("changed"), kinds.count("removed"), kinds.count("added")) == (5, 35, 0)
     assert len({change["id"] for change in changes}) == 40
-    removed = await walk(api, f"/brands/nike/snapshots/{new.id}/diff/{old.id}?change=added", 4)
+    removed = await walk(common, f"/brands/narrow/snapshots/{new.id}/diff/{old.id}?change=added", 4)
     assert len(removed) == 35
 
 
-async def test_snapshots_are_listed_newest_first(api: Api) -> None:
-    ids = await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_snapshots_are_listed_newest_first(filled: Filled) -> None:
+    api, ids = filled.api, filled.ids
     new, old = await walk(api, "/brands/nike/snapshots", 1)
     assert [(s["run"], s["current"]) for s in (new, old)] == [
         (str(ids["new"]), True),
@@ -140,8 +180,9 @@ async def test_snapshots_are_listed_newest_first(api: Api) -> None:
     assert (other.status, other.json["reason"]) == (404, "run-not-found")
 
 
-async def test_runs_their_timeline_and_their_failures(api: Api) -> None:
-    ids = await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_runs_their_timeline_and_their_failures(filled: Filled) -> None:
+    api, ids = filled.api, filled.ids
     runs = await walk(api, "/runs", 1)
     assert [run["id"] for run in runs] == [str(ids[n]) for n in ("active", "new", "old")]
     assert [r["id"] for r in await walk(api, "/runs?state=committed&brand=nike", 1)] == [
@@ -182,22 +223,24 @@ async def test_stalled_runs_are_found_and_counted(api: Api) -> None:
     assert (await api.get(f"/runs/{ids['active']}/pace")).json["last_try"] is None
 
 
-async def test_failures_of_an_active_run_are_counted_too(api: Api) -> None:
-    opened = await api.registry.open("nike", source="manifest:x.csv")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_failures_of_an_active_run_are_counted_too(common: Api) -> None:
+    opened = await common.registry.open("active", source="manifest:x.csv")
     rows = [(f"https://x.example/{n}", n) for n in range(3)]
     from triptych.model import ItemResult, NewItem, Reason
 
     items = [NewItem(item_key(url), url, {}) for url, _ in rows]
-    await api.stores.runs.expect(opened.run.id, items, cursor=None, limit=10)
-    await api.stores.runs.settle(
+    await common.stores.runs.expect(opened.run.id, items, cursor=None, limit=10)
+    await common.stores.runs.settle(
         opened.run.id, [ItemResult(items[0].key, None, Reason.THROTTLED, "429")], limit=10
     )
-    (group,) = (await api.get(f"/runs/{opened.run.id}/failures")).json["items"]
+    (group,) = (await common.get(f"/runs/{opened.run.id}/failures")).json["items"]
     assert (group["reason"], group["count"]) == ("throttled", 1)
 
 
-async def test_the_machinery_is_shown(api: Api) -> None:
-    ids = await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_machinery_is_shown(filled: Filled) -> None:
+    api, ids = filled.api, filled.ids
     queues = (await api.get("/queues")).json
     assert {q["queue"] for q in queues["items"]} >= {"url-process-queue"}
     assert queues["dead_letters"] == 2
@@ -212,8 +255,9 @@ async def test_the_machinery_is_shown(api: Api) -> None:
     assert (await api.get("/healthz")).status == (await api.get("/readyz")).status == 200
 
 
-async def test_content_in_parts_and_when_it_changed(api: Api) -> None:
-    await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_content_in_parts_and_when_it_changed(filled: Filled) -> None:
+    api = filled.api
     name = asset_id("nike", item_key("https://x.example/4"))
     body = b"picture 4" * 50
     path = f"/assets/{name}/content"
@@ -256,14 +300,15 @@ KINDS = [
 ]
 
 
-async def test_g9_active_content_is_never_shown_inline(api: Api) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_g9_active_content_is_never_shown_inline(common: Api) -> None:
     contents = {f"https://x.example/{n}": kind[:2] for n, kind in enumerate(KINDS)}
     await put_objects(
-        api.services.settings, {u: (b, "image/png") for u, (b, _) in contents.items()}
+        common.services.settings, {u: (b, "image/png") for u, (b, _) in contents.items()}
     )
-    await commit(api.stores, "nike", contents)
+    await commit(common.stores, "shown", contents)
     for url, (body, media_type, inline) in zip(contents, KINDS, strict=True):
-        reply = await api.get(f"/assets/{asset_id('nike', item_key(url))}/content")
+        reply = await common.get(f"/assets/{asset_id('shown', item_key(url))}/content")
         assert (reply.status, reply.body) == (200, body), media_type
         headers = reply.headers
         assert headers["Content-Disposition"].startswith("inline" if inline else "attachment")
@@ -275,24 +320,25 @@ async def test_g9_active_content_is_never_shown_inline(api: Api) -> None:
 
 
 @pytest.mark.parametrize("left", [None, b"", b"picture 0"])
-async def test_a_lost_object_is_reported_with_the_remedy(api: Api, left: bytes | None) -> None:
-    await commit(api.stores, "nike", contents := pictures(1))
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_lost_object_is_reported_with_the_remedy(common: Api, left: bytes | None) -> None:
+    await commit(common.stores, "lost", contents := pictures(1, salt=f"lost {left!r}"))
     ((body, _),) = contents.values()
     if left is not None:
-        settings = api.services.settings
+        settings = common.services.settings
         key = object_key(hashlib.sha256(body).digest())
         await open_store(settings.store_url, settings.data / "objects").put_as(key, left, "x")
     reason = "object-missing" if left is None else "object-damaged"
-    path = f"/assets/{asset_id('nike', item_key('https://x.example/0'))}"
+    path = f"/assets/{asset_id('lost', item_key('https://x.example/0'))}"
     # Content is read in parts, each with the size of the whole; a thumbnail needs all of it.
     expected = {f"{path}/content": "object-missing", f"{path}/thumbnail": reason}
     for asked, told in expected.items():
-        reply = await api.get(asked)
+        reply = await common.get(asked)
         assert (reply.status, reply.json["reason"]) == (404, told), asked
         assert "Run its brand again" in reply.json["remedy"]
-    part = await api.get(f"{path}/content", headers={"Range": "bytes=3-5"})
+    part = await common.get(f"{path}/content", headers={"Range": "bytes=3-5"})
     assert (part.status, part.json["reason"]) == (404, "object-missing")
-    assert (await api("HEAD", f"{path}/content")).status == 404
+    assert (await common("HEAD", f"{path}/content")).status == 404
 
 
 async def test_a_store_that_is_away_is_reported_before_anything_is_sent(api: Api) -> None:
@@ -335,16 +381,20 @@ STRANGE = [
 ]
 
 
-async def test_strange_requests_are_problems_of_the_asker(api: Api) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_strange_requests_are_problems_of_the_asker(filled: Filled) -> None:
     for method, path, status, reason in STRANGE:
-        reply = await api(method, path)
+        reply = await filled.api(method, path)
         assert (reply.status, reply.json["reason"]) == (status, reason), path
         assert reply.headers["Content-Type"] == "application/problem+json"
         Problem.model_validate(reply.json)
 
 
-async def test_cursors_that_were_changed_or_are_of_another_listing_are_refused(api: Api) -> None:
-    await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_cursors_that_were_changed_or_are_of_another_listing_are_refused(
+    filled: Filled,
+) -> None:
+    api = filled.api
     cursor = (await api.get("/brands?limit=1")).json["next"]
     assets = (await api.get("/brands/nike/assets?limit=1")).json["next"]
     flipped = ("B" if cursor[0] == "A" else "A") + cursor[1:]

@@ -6,15 +6,16 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from tests.support.api_server import Api, commit, fill, pictures, serving
-from tests.support.mongodb import SERVER_GOES_AWAY, MongoServer
+from tests.support.mongodb import SERVER_GOES_AWAY, MongoServer, new_database
 from tests.support.waiting import until
 from triptych.gather.urls import item_key
 from triptych.model import Insight
@@ -31,6 +32,28 @@ ASSET = asset_id("nike", item_key("https://x.example/0"))
 PATIENCE_S = 30.0
 SLACK_S = 1.5
 """Seconds beyond what has to be waited for: the machine is shared."""
+
+
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    with MongoServer(tmp_path_factory.mktemp("mongodb")) as server:
+        yield server
+
+
+@dataclass(frozen=True)
+class Away:
+    """A server that a test may stop, and a database on it that is its own."""
+
+    server: MongoServer
+    url: str
+
+
+@pytest.fixture
+def away(one_server: MongoServer) -> Iterator[Away]:
+    with new_database(one_server.url) as url:
+        yield Away(one_server, url)
+        if not one_server.answers():
+            one_server.start()
 
 
 @asynccontextmanager
@@ -155,40 +178,41 @@ async def test_a_brand_that_was_deleted_is_gone_before_mongodb_knows(
         assert (await api.get("/brands/nike/assets")).json["items"] == []
 
 
+@pytest.mark.xdist_group("mongodb_away")
 @pytest.mark.parametrize("end", [MongoServer.stop, MongoServer.kill], ids=["stopped", "killed"])
 async def test_g12_reads_go_on_while_mongodb_is_stopped_and_started(
     migrated_dsn: str,
+    away: Away,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     end: Callable[[MongoServer], None],
 ) -> None:
     monkeypatch.setattr(availability, "DOWN_S", 0.5)
-    with MongoServer(tmp_path / "mongodb") as server:
-        async with (
-            serving(migrated_dsn, tmp_path / "data", reads_url=server.url) as api,
-            projecting(api, server.url) as projector,
-        ):
-            run = (await fill(api))["new"]
-            await projector.catch_up()
-            assert await is_answered_by_mongodb(api, "/brands/nike/assets")
-            expected = {path: (await api.get(f"{path}")).body for path in paths(run)}
-            stop = asyncio.Event()
-            readers = [asyncio.create_task(_read(api, expected, stop)) for _ in range(3)]
-            await asyncio.to_thread(end, server)
+    async with (
+        serving(migrated_dsn, tmp_path / "data", reads_url=away.url) as api,
+        projecting(api, away.url) as projector,
+    ):
+        run = (await fill(api))["new"]
+        await projector.catch_up()
+        assert await is_answered_by_mongodb(api, "/brands/nike/assets")
+        expected = {path: (await api.get(f"{path}")).body for path in paths(run)}
+        stop = asyncio.Event()
+        readers = [asyncio.create_task(_read(api, expected, stop)) for _ in range(2)]
+        await asyncio.to_thread(end, away.server)
 
-            async def away() -> bool:
-                return 'reason="unavailable"' in (await api.get("/metrics")).body.decode()
+        async def unavailable() -> bool:
+            return 'reason="unavailable"' in (await api.get("/metrics")).body.decode()
 
-            await until(away, patience_s=PATIENCE_S)
-            for path in ("/readyz", "/healthz"):
-                assert (await api.get(path)).status == 200
-            await asyncio.to_thread(server.start)
-            await until(
-                lambda: is_answered_by_mongodb(api, "/brands/nike/assets?limit=1"),
-                patience_s=PATIENCE_S,
-            )
-            stop.set()
-            assert sum(await asyncio.gather(*readers)) > len(expected)
+        await until(unavailable, patience_s=PATIENCE_S)
+        for path in ("/readyz", "/healthz"):
+            assert (await api.get(path)).status == 200
+        await asyncio.to_thread(away.server.start)
+        await until(
+            lambda: is_answered_by_mongodb(api, "/brands/nike/assets?limit=1"),
+            patience_s=PATIENCE_S,
+        )
+        stop.set()
+        assert sum(await asyncio.gather(*readers)) > len(expected)
 
 
 async def _read(api: Api, expected: dict[str, bytes], stop: asyncio.Event) -> int:
@@ -202,29 +226,29 @@ async def _read(api: Api, expected: dict[str, bytes], stop: asyncio.Event) -> in
     return count
 
 
+@pytest.mark.xdist_group("mongodb_away")
 async def test_a_mongodb_that_hangs_costs_one_request_its_deadline(
-    migrated_dsn: str, tmp_path: Path
+    migrated_dsn: str, away: Away, tmp_path: Path
 ) -> None:
-    with MongoServer(tmp_path / "mongodb") as server:
-        async with (
-            serving(migrated_dsn, tmp_path / "data", reads_url=server.url) as api,
-            projecting(api, server.url) as projector,
-        ):
-            await fill(api)
-            await projector.catch_up()
-            assert await is_answered_by_mongodb(api, "/brands/nike/assets")
-            process = server._process
-            assert process is not None
-            process.send_signal(signal.SIGSTOP)
-            try:
-                took = [await _seconds(api, "/brands/nike/assets?limit=2") for _ in range(10)]
-            finally:
-                process.send_signal(signal.SIGCONT)
-            assert ANSWER_S * 0.9 < took[0] < ANSWER_S + SLACK_S
-            assert max(took[1:]) < SLACK_S
-            await until(
-                lambda: is_answered_by_mongodb(api, "/brands/nike/assets"), patience_s=PATIENCE_S
-            )
+    async with (
+        serving(migrated_dsn, tmp_path / "data", reads_url=away.url) as api,
+        projecting(api, away.url) as projector,
+    ):
+        await fill(api)
+        await projector.catch_up()
+        assert await is_answered_by_mongodb(api, "/brands/nike/assets")
+        process = away.server._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            took = [await _seconds(api, "/brands/nike/assets?limit=2") for _ in range(10)]
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert ANSWER_S * 0.9 < took[0] < ANSWER_S + SLACK_S
+        assert max(took[1:]) < SLACK_S
+        await until(
+            lambda: is_answered_by_mongodb(api, "/brands/nike/assets"), patience_s=PATIENCE_S
+        )
 
 
 async def _seconds(api: Api, path: str) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import (
     HOST,
@@ -22,9 +24,9 @@ from tests.support.api_server import (
     serving,
     settings_for,
 )
+from tests.support.description import described
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
-from triptych.api.app import create_app
 from triptych.errors import ReadsUnavailable
 from triptych.gather.urls import item_key
 from triptych.reads.behind import Lag
@@ -80,9 +82,9 @@ class _Store:
         return asked
 
 
-@pytest.fixture
-def second(monkeypatch: pytest.MonkeyPatch) -> Second:
-    """Servers that are started from now on have a second database."""
+@contextmanager
+def with_second() -> Iterator[Second]:
+    """Give servers that are started meanwhile a second database."""
     made = Second()
 
     @asynccontextmanager
@@ -92,14 +94,49 @@ def second(monkeypatch: pytest.MonkeyPatch) -> Second:
         yield made.reads
         await made.reads.close()
 
-    monkeypatch.setattr(web_server, "open_reads", open_reads)
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web_server, "open_reads", open_reads)
+        yield made
+
+
+@pytest.fixture
+def second() -> Iterator[Second]:
+    """Servers that the test starts have a second database."""
+    with with_second() as made:
+        yield made
 
 
 @pytest.fixture
 async def api(second: Second, migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     async with serving(migrated_dsn, tmp_path) as opened:
         yield opened
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A server with a second database and some of everything, and the ids of its runs."""
+
+    api: Api
+    second: Second
+    ids: dict[str, UUID]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(
+    shared_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Filled]:
+    with with_second() as second:
+        async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as api:
+            yield Filled(api, second, await fill(api))
+
+
+@pytest.fixture
+def filled(shared: Filled) -> Filled:
+    """What the tests that only read have in common, its second database as it was at first."""
+    shared.second.error = None
+    shared.second.lag = Lag({})
+    shared.second.asked.clear()
+    return shared
 
 
 def paths(run: UUID) -> dict[str, UUID | None]:
@@ -127,8 +164,9 @@ def said(reply: Reply) -> tuple[str | None, str | None]:
     return reply.headers.get("Snapshot"), reply.headers.get("Snapshot-Lag")
 
 
-async def test_each_read_is_answered_by_the_second_database_alike(api: Api, second: Second) -> None:
-    run = (await fill(api))["new"]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_each_read_is_answered_by_the_second_database_alike(filled: Filled) -> None:
+    api, second, run = filled.api, filled.second, filled.ids["new"]
     for path, of in paths(run).items():
         second.asked.clear()
         projected = await api.get(path)
@@ -141,11 +179,17 @@ async def test_each_read_is_answered_by_the_second_database_alike(api: Api, seco
         assert projected.headers.keys() == fresh.headers.keys(), path
 
 
-@pytest.mark.parametrize("error", [NotProjected(), ReadsUnavailable()], ids=["not-there", "away"])
-async def test_postgres_answers_what_the_second_database_does_not(
-    api: Api, second: Second, error: Exception
-) -> None:
-    run = (await fill(api))["new"]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_postgres_answers_what_the_second_database_has_not(filled: Filled) -> None:
+    await check_postgres_answers(filled.api, filled.second, filled.ids["new"], NotProjected())
+
+
+async def test_postgres_answers_while_the_second_database_is_away(api: Api, second: Second) -> None:
+    await check_postgres_answers(api, second, (await fill(api))["new"], ReadsUnavailable())
+
+
+async def check_postgres_answers(api: Api, second: Second, run: UUID, error: Exception) -> None:
+    """Fail unless each answer is the same after the second database has begun to fail."""
     before = {path: await api.get(path) for path in paths(run)}
     second.error = error
     for path, answer in before.items():
@@ -156,8 +200,9 @@ async def test_postgres_answers_what_the_second_database_does_not(
     assert (await api.get("/brands/nobody/assets")).status == 404
 
 
-async def test_an_answer_says_how_far_it_is_behind(api: Api, second: Second) -> None:
-    run = (await fill(api))["new"]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_answer_says_how_far_it_is_behind(filled: Filled) -> None:
+    api, second, run = filled.api, filled.second, filled.ids["new"]
     second.lag = Lag({"nike": 4.2, "puma": 9.0})
     for path, of in paths(run).items():
         lag = "5" if "nike" in path or "/assets/" in path else "9"
@@ -196,8 +241,9 @@ async def test_a_walk_may_go_on_fresh(api: Api, second: Second) -> None:
         assert not second.asked
 
 
-async def test_a_map_has_one_etag_wherever_it_is_read(api: Api, second: Second) -> None:
-    run = (await fill(api))["new"]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_map_has_one_etag_wherever_it_is_read(filled: Filled) -> None:
+    api, second, run = filled.api, filled.second, filled.ids["new"]
     drawn = await api.get("/brands/nike/map")
     known = {"If-None-Match": drawn.headers["ETag"]}
     for query in ("", "?fresh=true"):
@@ -207,8 +253,9 @@ async def test_a_map_has_one_etag_wherever_it_is_read(api: Api, second: Second) 
         assert "points" not in second.asked
 
 
-async def test_a_brand_that_was_deleted_is_not_shown(api: Api, second: Second) -> None:
-    await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_brand_that_was_deleted_is_not_shown(filled: Filled) -> None:
+    api, second = filled.api, filled.second
     second.lag = Lag({"nike": None})
     second.asked.clear()
     assert said(await api.get("/brands"))[1] is None
@@ -217,8 +264,9 @@ async def test_a_brand_that_was_deleted_is_not_shown(api: Api, second: Second) -
     assert labels in (await api.get("/metrics")).body.decode()
 
 
-async def test_what_is_not_read_from_the_second_database_takes_no_fresh(api: Api) -> None:
-    ids = await fill(api)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_is_not_read_from_the_second_database_takes_no_fresh(filled: Filled) -> None:
+    api, ids = filled.api, filled.ids
     changes = f"/brands/nike/snapshots/{ids['old']}/diff/{ids['new']}"
     for path in ("/search?text=shoe&fresh=true", f"{changes}?fresh=true", "/runs?fresh=true"):
         assert (await api.get(path)).status == 422, path
@@ -245,7 +293,9 @@ async def test_a_key_of_one_brand_reads_no_other(
         assert second.asked == ["brands_slice", "covers"]
 
 
-async def test_metrics_say_how_far_it_is_behind(api: Api, second: Second) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_metrics_say_how_far_it_is_behind(filled: Filled) -> None:
+    api, second = filled.api, filled.second
     second.lag = Lag({"nike": 4.2, "gone": None})
     shown = (await api.get("/metrics")).body.decode()
     assert "\ntriptych_reads_behind_brands 2.0\n" in shown
@@ -265,10 +315,10 @@ async def test_a_burst_while_it_goes_away_has_no_error(api: Api, second: Second)
 
 
 def test_each_read_is_described_with_fresh_and_its_headers() -> None:
-    described = create_app(None).openapi()["paths"]
+    paths = described()["paths"]
     with_fresh = {
         path
-        for path, operations in described.items()
+        for path, operations in paths.items()
         if any(each["name"] == "fresh" for each in operations.get("get", {}).get("parameters", ()))
     }
     of_snapshot = {
@@ -285,5 +335,5 @@ def test_each_read_is_described_with_fresh_and_its_headers() -> None:
     }
     assert with_fresh == {f"/api/v1{path}" for path in of_snapshot}
     for path, is_one in of_snapshot.items():
-        headers = described[f"/api/v1{path}"]["get"]["responses"]["200"]["headers"]
+        headers = paths[f"/api/v1{path}"]["get"]["responses"]["200"]["headers"]
         assert set(headers) == {"Snapshot-Lag", *(["Snapshot"] if is_one else [])}, path

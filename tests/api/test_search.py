@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from PIL import Image
 
 from tests.support import tiny_clip
@@ -33,6 +34,20 @@ COLOURS = ["red", "green", "blue", "white"]
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     model = str(tiny_clip.clip(tmp_path / "clip"))
     async with serving(migrated_dsn, tmp_path, embedder=model) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def not_searchable(
+    shared_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
+    """A server with brands of another model, without embeddings, and without a snapshot."""
+    folder = tmp_path_factory.mktemp("search")
+    model = str(tiny_clip.clip(folder / "clip"))
+    async with serving(shared_dsn, folder, embedder=model) as opened:
+        await commit_vectors(opened.stores, "other", drawn(3, 1), model="older")
+        await commit_vectors(opened.stores, "bare", [None])
+        await opened.registry.open("new", source="manifest:https://x.example/a.csv")
         yield opened
 
 
@@ -154,13 +169,11 @@ async def test_filters_reach_search_and_pages(api: Api) -> None:
         ("/brands/bare/compare/new", 409, "not-searchable", None),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_cannot_be_done_says_why(
-    api: Api, path: str, status: int, reason: str | None, field: str | None
+    not_searchable: Api, path: str, status: int, reason: str | None, field: str | None
 ) -> None:
-    await commit_vectors(api.stores, "other", drawn(3, 1), model="older")
-    await commit_vectors(api.stores, "bare", [None])
-    await api.registry.open("new", source="manifest:https://x.example/a.csv")
-    answer = await api.get(path)
+    answer = await not_searchable.get(path)
     assert answer.status == status, answer.body
     if reason is not None:
         assert (answer.json["reason"], answer.json.get("field")) == (reason, field)

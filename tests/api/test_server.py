@@ -6,14 +6,23 @@ import asyncio
 import json
 import re
 import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import Api, serving
 from tests.support.cli_process import PATIENCE_S, Cli, up
+from tests.support.data_folder import provide
+from tests.support.waiting import until
+
+Marked = TypeVar("Marked", bound=Callable[..., object])
+pytestmark = pytest.mark.integration
 
 
 async def fetch(url: str, **options: Any) -> tuple[int, Any]:
@@ -24,22 +33,51 @@ async def fetch(url: str, **options: Any) -> tuple[int, Any]:
         return response.status, json.loads(await response.read())
 
 
-async def test_up_serves_the_api_and_shows_its_workers(cli: Cli) -> None:
+async def listed(url: str) -> list[Any]:
+    return list((await fetch(url))[1]["items"])
+
+
+@dataclass(frozen=True)
+class Running:
+    """A `triptych up` that tests leave running, and commands on its data folder."""
+
+    cli: Cli
+    url: str
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    cli = Cli(tmp_path_factory.mktemp("up") / "data")
+    provide(cli.data)
     async with up(cli) as url:
-        assert await fetch(f"{url}/readyz") == (200, {"status": "ok"})
-        async with asyncio.timeout(PATIENCE_S):
-            workers: list[Any] = []
-            while not workers:
-                workers = (await fetch(f"{url}/api/v1/workers"))[1]["items"]
-        assert [(w["alive"], w["stopping"]) for w in workers] == [(True, False)]
-        assert set(workers[0]["phases"]) == {"gather", "acquire", "ai"}
-        assert workers[0]["doing"]["url-process-queue"] == 0
+        yield Running(cli, url)
 
 
-async def test_keys_are_made_shown_once_and_revoked(cli: Cli) -> None:
-    refused = await cli("up", "--host", "0.0.0.0")
-    assert refused.code == 2
-    assert "triptych keys create" in refused.err
+ONE_RUNNING_SERVER: list[pytest.MarkDecorator] = [
+    pytest.mark.xdist_group("one_running_server"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+
+def of_running_server(test: Marked) -> Marked:
+    """Mark a test that has the server of `running`: they are all of one process and one loop."""
+    for mark in ONE_RUNNING_SERVER:
+        test = mark(test)
+    return test
+
+
+@of_running_server
+async def test_up_serves_the_api_and_shows_its_workers(running: Running) -> None:
+    assert await fetch(f"{running.url}/readyz") == (200, {"status": "ok"})
+    workers = await until(partial(listed, f"{running.url}/api/v1/workers"))
+    assert [(w["alive"], w["stopping"]) for w in workers] == [(True, False)]
+    assert set(workers[0]["phases"]) == {"gather", "acquire", "ai"}
+    assert workers[0]["doing"]["url-process-queue"] == 0
+
+
+@of_running_server
+async def test_keys_are_made_and_shown_once(running: Running) -> None:
+    cli = running.cli
     made = await cli("keys", "create", "ci", "--scope", "operator", "--json")
     token = made.json()["token"]
     assert token.startswith("trk_")
@@ -49,6 +87,13 @@ async def test_keys_are_made_shown_once_and_revoked(cli: Cli) -> None:
     listed = await cli("keys", "list", "--json")
     assert token not in listed.out
     assert [(k["name"], k["scope"]) for k in listed.json()] == [("ci", "operator")]
+
+
+async def test_keys_are_asked_for_and_revoked(cli: Cli) -> None:
+    refused = await cli("up", "--host", "0.0.0.0")
+    assert refused.code == 2
+    assert "triptych keys create" in refused.err
+    token = (await cli("keys", "create", "ci", "--scope", "operator", "--json")).json()["token"]
     cli.env["TRIPTYCH_ALLOWED_HOSTS"] = "triptych.example"
     cli.env["TRIPTYCH_API_BURST"] = cli.env["TRIPTYCH_API_RATE"] = "100000"
     async with up(cli) as url:
@@ -57,18 +102,17 @@ async def test_keys_are_made_shown_once_and_revoked(cli: Cli) -> None:
         status, me = await fetch(f"{url}/api/v1/me", headers=bearer)
         assert (status, me["name"], me["scope"]) == (200, "key:ci", "operator")
         assert (await cli("keys", "revoke", "ci")).code == 0
-        async with asyncio.timeout(PATIENCE_S):
-            while status == 200:
-                status, _ = await fetch(f"{url}/api/v1/me", headers=bearer)
+        asked = partial(fetch, f"{url}/api/v1/me", headers=bearer)
+        status, _ = await until(asked, lambda reply: reply[0] != 200)
         assert status == 401
     assert "revoked" in (await cli("keys", "list")).out
 
 
-async def test_a_port_that_is_taken_is_one_clear_line(cli: Cli, tmp_path: Path) -> None:
-    async with up(cli) as url:
-        other = Cli(tmp_path / "other")
-        other.env["TRIPTYCH_API_PORT"] = url.rpartition(":")[2]
-        result = await other("up")
+@of_running_server
+async def test_a_port_that_is_taken_is_one_clear_line(running: Running, tmp_path: Path) -> None:
+    other = Cli(tmp_path / "other")
+    other.env["TRIPTYCH_API_PORT"] = running.url.rpartition(":")[2]
+    result = await other("up")
     assert result.code == 2
     (only,) = result.err.splitlines()
     assert "Cannot listen on 127.0.0.1" in only

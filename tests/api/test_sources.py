@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import Api, serving
 from triptych.gather.source_registry import SourceRegistry
@@ -22,6 +23,13 @@ SCHEMES = [
 @pytest.fixture
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     async with serving(migrated_dsn, tmp_path) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(shared_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """A server for requests that are all refused, so that it stays empty."""
+    async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as opened:
         yield opened
 
 
@@ -137,13 +145,14 @@ async def test_metadata_that_no_database_takes_are_judged_when_they_are_gathered
         ({"urls": ["https://x"], "source": "manifest:https://x/l.csv"}, "urls"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_urls_that_are_none_are_named_by_field_and_index(
-    api: Api, body: dict[str, object], field: str
+    refusing: Api, body: dict[str, object], field: str
 ) -> None:
     for path in ("/brands/nike/runs", "/sources/check"):
-        reply = await api.post(path, json=body)
+        reply = await refusing.post(path, json=body)
         assert (reply.status, reply.json["field"]) == (422, field), reply.json
-    assert (await api.get("/brands")).json["items"] == []
+    assert (await refusing.get("/brands")).json["items"] == []
 
 
 async def test_urls_are_checked_and_nothing_is_started_or_kept(api: Api) -> None:

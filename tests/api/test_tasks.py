@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import pyarrow.parquet as pq
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import (
     Api,
@@ -37,6 +38,14 @@ PATIENCE_S = 60.0
 async def api(migrated_dsn: str, tmp_path: Path) -> AsyncIterator[Api]:
     options = {"fetch_allow": LOOPBACK, "sweep_s": 0.2}
     async with serving(migrated_dsn, tmp_path, **options) as opened, running_worker(opened):
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(shared_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """A server for requests that are all refused: none has a task for a worker."""
+    folder = tmp_path_factory.mktemp("data")
+    async with serving(shared_dsn, folder, fetch_allow=LOOPBACK) as opened:
         yield opened
 
 
@@ -185,7 +194,8 @@ async def test_webhooks_are_made_shown_without_secrets_and_removed(api: Api) -> 
         ("http://hooks.example/", "events.0"),
     ],
 )
-async def test_g9_webhooks_that_would_never_be_told(api: Api, url: str, field: str) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_g9_webhooks_that_would_never_be_told(refusing: Api, url: str, field: str) -> None:
     events = ["run.started"] if field.startswith("events") else ["run.committed"]
-    reply = await api.post("/webhooks", json={"url": url, "events": events})
+    reply = await refusing.post("/webhooks", json={"url": url, "events": events})
     assert (reply.status, reply.json["field"]) == (422, field)

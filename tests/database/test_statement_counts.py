@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.data_folder import provide
 from triptych.acquire.phase import Acquire
 from triptych.database.session import Database
 from triptych.model import Item, ItemResult, RunState, Staged
@@ -17,7 +18,7 @@ from triptych.wiring.local import open_local
 
 pytestmark = pytest.mark.integration
 
-ITEMS = 2_000
+ITEMS = 1_000
 PATIENCE_S = 120.0
 ASKED_MAX = 0.3
 """Times that the database is asked for one item, transactions as one. Full batches of a hundred
@@ -48,6 +49,7 @@ async def test_items_go_through_in_batches(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Acquire, "_result", nothing)
     urls = tmp_path / "urls.csv"
     urls.write_text("\n".join(["url", *(f"https://bench.example/{n}" for n in range(ITEMS))]))
+    await asyncio.to_thread(provide, tmp_path / "data")
     # What is done by the clock would count as well: none of it is due meanwhile.
     settings = Settings.load(data=tmp_path / "data", embedder="none", sweep_s=60.0)
     async with open_local(settings) as local, asyncio.timeout(PATIENCE_S):

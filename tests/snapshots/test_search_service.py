@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from PIL import Image
 
 from tests.support import tiny_clip
@@ -54,15 +55,36 @@ async def stores(migrated_dsn: str) -> AsyncIterator[Stores]:
     await database.close()
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings.load(data=tmp_path, embedder=str(tiny_clip.clip(tmp_path / "clip")))
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("search")
+    return Settings.load(data=folder, embedder=str(tiny_clip.clip(folder / "clip")))
 
 
 @pytest.fixture
 async def service(settings: Settings, stores: Stores) -> AsyncIterator[SearchService]:
     async with open_search(settings, stores) as opened:
         yield opened
+
+
+SHOP: list[tuple[str, dict[str, Any], list[str] | None]] = [
+    ("p3.png", {"title": "Product 3", "sku": 4711}, None),
+    ("p4.png", {"title": "Product 4"}, None),
+    ("assets-P042.png", {}, None),
+    ("alibabadotcom.svg", {}, None),
+    ("caf%C3%A9.png", {"season": "été"}, None),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(settings: Settings, shared_dsn: str) -> AsyncIterator[SearchService]:
+    """A service with the brand ``shop``, for tests that only ask or are refused."""
+    database = Database(shared_dsn)
+    stores = postgres_stores(database, run_cap_s=3600)
+    await listed(stores, "shop", SHOP)
+    async with open_search(settings, stores) as opened:
+        yield opened
+    await database.close()
 
 
 async def colours(stores: Stores, settings: Settings, brand: str) -> Run:
@@ -146,29 +168,30 @@ async def test_filters_are_searched_with(
 
 
 @pytest.mark.parametrize("text", ["", "  ", "x" * 501])
+@pytest.mark.asyncio(loop_scope="module")
 async def test_texts_that_say_nothing_or_too_much_are_refused(
-    service: SearchService, text: str
+    shop: SearchService, text: str
 ) -> None:
     with pytest.raises(BadInput) as caught:
-        await service.by_text(text, Where())
+        await shop.by_text(text, Where())
     assert caught.value.field == "text"
 
 
 @pytest.mark.parametrize("limit", [0, -1, 501])
-async def test_limits_are_kept(
-    service: SearchService, stores: Stores, settings: Settings, limit: int
-) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_limits_are_kept(shop: SearchService, limit: int) -> None:
     with pytest.raises(BadInput) as caught:
-        await service.by_text("red", Where(limit=limit))
+        await shop.by_text("red", Where(limit=limit))
     assert caught.value.field == "limit"
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"no picture", encoded((1, 0, 0))[:60], b"<svg", b"\x00" * 1000]
 )
-async def test_g9_what_is_no_picture_is_refused(service: SearchService, body: bytes) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_g9_what_is_no_picture_is_refused(shop: SearchService, body: bytes) -> None:
     with pytest.raises(BadInput, match="cannot be decoded") as caught:
-        await service.by_image(body, Where(), identity="key:a")
+        await shop.by_image(body, Where(), identity="key:a")
     assert caught.value.field == "image"
 
 
@@ -245,16 +268,17 @@ class Mad:
         (np.zeros(8), "length 0"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_vectors_that_point_nowhere_are_refused(
-    service: SearchService, monkeypatch: pytest.MonkeyPatch, vector: np.ndarray, problem: str
+    shop: SearchService, monkeypatch: pytest.MonkeyPatch, vector: np.ndarray, problem: str
 ) -> None:
     monkeypatch.setattr(
-        service,
+        shop,
         "_models",
         search_service.Models(lambda: None, lambda: Mad(vector)),  # type: ignore[arg-type,return-value]
     )
     with pytest.raises(BadInput, match=problem) as caught:
-        await service.by_text("red", Where())
+        await shop.by_text("red", Where())
     assert caught.value.field == "vector"
 
 
@@ -352,22 +376,12 @@ async def test_the_ais_tags_lead_then_names_then_metadata(
         ("4711", "p3.png"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_words_of_names_and_metadata_are_found(
-    service: SearchService, stores: Stores, query: str, expected: str
+    shop: SearchService, query: str, expected: str
 ) -> None:
-    await listed(
-        stores,
-        "shop",
-        [
-            ("p3.png", {"title": "Product 3", "sku": 4711}, None),
-            ("p4.png", {"title": "Product 4"}, None),
-            ("assets-P042.png", {}, None),
-            ("alibabadotcom.svg", {}, None),
-            ("caf%C3%A9.png", {"season": "été"}, None),
-        ],
-    )
-    assert found_names(await service.by_text(query, Where()))[0] == expected
-    assert found_names(await service.by_text(query, Where("shop", limit=1))) == [expected]
+    assert found_names(await shop.by_text(query, Where()))[0] == expected
+    assert found_names(await shop.by_text(query, Where("shop", limit=1))) == [expected]
 
 
 async def test_words_and_content_are_one_list(

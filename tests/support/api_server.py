@@ -108,6 +108,7 @@ def settings_for(dsn: str, data: Path, **overrides: Any) -> Settings:
             "data": data,
             "database_url": dsn,
             "embedder": "none",
+            "decoders": 1,
             "sealing_key": KEY,
             "api_rate": 100_000.0,
             "api_burst": 100_000,
@@ -243,10 +244,10 @@ async def commit_pictures(api: Api, brand: str = "nike", count: int = 6) -> UUID
 
 
 @asynccontextmanager
-async def running_worker(api: Api) -> AsyncIterator[None]:
-    """Run a worker alongside the server."""
+async def running_worker(api: Api, *phases: Phase) -> AsyncIterator[None]:
+    """Run a worker alongside the server: of some phases, or of all if none is named."""
     stop = asyncio.Event()
-    async with open_worker(api.services, list(Phase)) as worker:
+    async with open_worker(api.services, phases or list(Phase)) as worker:
         task = asyncio.create_task(worker.run(stop))
         try:
             yield

@@ -10,9 +10,10 @@ import gc
 import os
 import signal
 import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from pymongo.errors import PyMongoError
 from triptych.reads.mongo.connection import MongoConnection
 
 URL_VARIABLE = "TRIPTYCH_TEST_MONGODB_URL"
+Marked = TypeVar("Marked", bound=Callable[..., object])
 
 
 class MongoServer(LocalMongo):
@@ -90,6 +92,13 @@ SERVER_GOES_AWAY = [
 """The marks of tests in which it does."""
 
 
+def server_goes_away(test: Marked) -> Marked:
+    """Mark one test with `SERVER_GOES_AWAY`: collecting costs a fifth of a CPU second."""
+    for mark in SERVER_GOES_AWAY:
+        test = mark(test)
+    return test
+
+
 @pytest.fixture(scope="session")
 def mongodb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server: its own, or the real one that the environment names."""
@@ -100,14 +109,28 @@ def mongodb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """Yield the address of an empty database of a server, and drop it."""
+    name = f"triptych_{uuid4().hex[:12]}"
+    yield in_database(server, name)
+    client: MongoClient[dict[str, Any]] = MongoClient(server)
+    with client:
+        client.drop_database(name)
+
+
 @pytest.fixture
 def mongodb_url(mongodb_server: str) -> Iterator[str]:
     """The address of an empty database that is the test's own."""
-    name = f"triptych_{uuid4().hex[:12]}"
-    yield in_database(mongodb_server, name)
-    client: MongoClient[dict[str, Any]] = MongoClient(mongodb_server)
-    with client:
-        client.drop_database(name)
+    with new_database(mongodb_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_mongodb_url(mongodb_server: str) -> Iterator[str]:
+    """The address of a database for all tests of a module, as `shared_dsn` is."""
+    with new_database(mongodb_server) as url:
+        yield url
 
 
 @pytest.fixture

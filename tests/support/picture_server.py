@@ -82,8 +82,9 @@ class Site:
         return web.Response(body=body, content_type="image/png", headers=headers)
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+@asynccontextmanager
+async def serve_site() -> AsyncIterator[Site]:
+    """Run a `Site` on loopback."""
     site = Site()
     app = web.Application()
     app.router.add_get("/{brand}/{number}.png", site.get)
@@ -93,6 +94,12 @@ async def site() -> AsyncIterator[Site]:
     site.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield site
     await runner.cleanup()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with serve_site() as site:
+        yield site
 
 
 def write_manifest(folder: Path, base: str, brand: str, urls: int) -> str:

@@ -166,3 +166,14 @@ def migrated_dsn(postgres_server: PostgresServer, migrated_template: str) -> Ite
     name = postgres_server.create_database(migrated_template)
     yield postgres_server.dsn(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """The address of a database with the whole schema for all tests of a module.
+
+    For tests that only read, or of which each writes what no other looks at.
+    """
+    name = postgres_server.create_database(migrated_template)
+    yield postgres_server.dsn(name)
+    postgres_server.drop_database(name)

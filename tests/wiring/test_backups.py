@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from tests.support.api_server import commit, pictures, put_objects
 from tests.support.backups import Silent, backed_up, restored
+from tests.support.data_folder import provide
 from tests.support.local_pipeline import LOOPBACK, ended, local_at, snapshot
 from tests.support.picture_server import Site, write_manifest
 from tests.support.superuser_cluster import superuser_cluster
@@ -29,14 +31,14 @@ from triptych.embedded.data_folder import DataFolder
 from triptych.embedded.dump import dump
 from triptych.errors import BadInput, DataFolderInUse, SettingsError
 from triptych.model import RunState
-from triptych.objects import open_store
+from triptych.objects import object_key, open_store
 from triptych.settings.settings import Settings
 from triptych.wiring import backing_up, restoring
 from triptych.wiring.backing_up import BackupWanted, back_up
 from triptych.wiring.sealing_keys import FILE
 from triptych.wiring.services import Services, connect, own_database
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("backups")]
 
 PICTURES = 6
 SECRET = "catalog:https://user:secret@stores.example"
@@ -65,6 +67,7 @@ async def _fill(settings: Settings) -> None:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a committed brand; tests leave it as it is."""
     folder = tmp_path_factory.mktemp("filled") / "data"
+    provide(folder)
     asyncio.run(_fill(settings_at(folder)))
     return folder
 
@@ -164,8 +167,8 @@ async def _source(services: Services) -> str | None:
 async def test_g6_what_the_store_had_lost_is_counted_and_told(
     settings: Settings, data: Path, tmp_path: Path
 ) -> None:
-    lost = next(path for path in (data / "objects" / "sha256").rglob("*") if len(path.name) == 64)
-    body = lost.read_bytes()
+    ((body, _), *_) = pictures(PICTURES).values()
+    lost = data / "objects" / object_key(hashlib.sha256(body).digest())
     lost.unlink()
     try:
         made = await backed_up(settings, tmp_path / "backups")

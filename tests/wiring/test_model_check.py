@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.data_folder import provide_models
 from tests.support.model_hub import Hub, tiny_hub
 from triptych.embedders.devices import Device, FoundDevice
 from triptych.embedders.known_models import KNOWN_MODELS, KnownModel
@@ -17,6 +18,13 @@ from triptych.wiring import doctor, model_check, models
 from triptych.wiring.model_check import check_model
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def with_model(tmp_path: Path) -> Settings:
+    """Settings of a data folder that has the bundled model."""
+    provide_models(tmp_path)
+    return Settings(data=tmp_path)
 
 
 def quiet(line: str) -> None:
@@ -41,8 +49,8 @@ def served(
         )
 
 
-def test_the_bundled_model_has_the_expected_test_pair(tmp_path: Path) -> None:
-    found = check_model(Settings(data=tmp_path), say=quiet)
+def test_the_bundled_model_has_the_expected_test_pair(with_model: Settings) -> None:
+    found = check_model(with_model, say=quiet)
     assert not found.warns
     assert "efficientnet-lite0-" in found.says
     assert "on cpu; search by text with " in found.says
@@ -50,12 +58,12 @@ def test_the_bundled_model_has_the_expected_test_pair(tmp_path: Path) -> None:
 
 
 def test_red_and_blue_exchanged_are_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_model: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed = OnnxEmbedder.embed
     monkeypatch.setattr(OnnxEmbedder, "embed", lambda self, images: embed(self, images[..., ::-1]))
     with pytest.raises(ModelError, match=r"cosine of 0\.28\d\d on cpu; 0\.3145 is expected"):
-        check_model(Settings(data=tmp_path), say=quiet)
+        check_model(with_model, say=quiet)
 
 
 def test_no_model_is_not_a_fault(tmp_path: Path) -> None:
@@ -88,21 +96,21 @@ async def test_a_model_that_is_gone_is_a_finding(
 
 
 def test_a_device_that_was_passed_over_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_model: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fallen_back = FoundDevice(Device.CPU, ("cuda is installed and cannot be used",))
     monkeypatch.setattr(models, "find_device", lambda *_: fallen_back)
-    found = check_model(Settings(data=tmp_path), say=quiet)
+    found = check_model(with_model, say=quiet)
     assert found.warns
     assert "; cuda is installed and cannot be used" in found.says
 
 
 def test_two_packages_of_onnx_runtime_are_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_model: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         model_check, "installed_packages", lambda: ["onnxruntime", "onnxruntime-gpu"]
     )
-    found = check_model(Settings(data=tmp_path), say=quiet)
+    found = check_model(with_model, say=quiet)
     assert found.warns
     assert "onnxruntime and onnxruntime-gpu overwrite each other" in found.says

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 import triptych
+from tests.support.data_folder import provide, provide_models
 from tests.support.local_pipeline import LOOPBACK, PATIENCE_S, ended, local_at, snapshot
-from tests.support.picture_server import Site, picture, write_manifest
+from tests.support.picture_server import Site, picture, serve_site, write_manifest
 from tests.support.tiny_clip import DIMENSION, clip, describe
 from tests.support.waiting import until
 from triptych.errors import BadInput, InvalidBrand
@@ -21,10 +24,38 @@ from triptych.media.decoders import Decoders
 from triptych.messages import AI_QUEUE, GATHER_QUEUE, URL_QUEUE, Message
 from triptych.model import AiState, Asset, Run, RunKind, RunState
 from triptych.objects import open_store
+from triptych.runtime.retry import backoff
 from triptych.snapshots.search_store import Nearest
 from triptych.wiring.local import Local
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("pipeline"),
+]
+
+ATTEMPTS = 3
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def local(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Local]:
+    """All phases on one data folder, for tests that each have a brand of their own."""
+    async with local_at(tmp_path_factory.mktemp("shared"), max_attempts=ATTEMPTS) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site() -> AsyncIterator[Site]:
+    """A test's own image server, on the loop that all tests of this module have."""
+    async with serve_site() as opened:
+        yield opened
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed for a moment is tried again soon."""
+    assert backoff.__kwdefaults__ is not None
+    monkeypatch.setitem(backoff.__kwdefaults__, "base_s", 0.05)
 
 
 async def ai_phases(local: Local, run: Run) -> int:
@@ -47,6 +78,8 @@ async def test_one_call_from_python_takes_a_brand_through_all_phases(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 12)
+    await asyncio.to_thread(provide, tmp_path / "data")
+    await asyncio.to_thread(provide_models, tmp_path / "data")
     run = await triptych.run("nike", source=source, data=tmp_path / "data", fetch_allow=LOOPBACK)
     assert (run.state, run.added, run.ai_state) == (RunState.COMMITTED, 12, AiState.DONE)
     async with local_at(tmp_path) as local:
@@ -128,7 +161,7 @@ async def test_g6_unchanged_content_is_kept_and_changed_content_replaced(
     site: Site, tmp_path: Path
 ) -> None:
     source = write_manifest(tmp_path, site.base, "nike", 8)
-    async with local_at(tmp_path, embedder="bundled") as local:
+    async with local_at(tmp_path, embedder=str(clip(tmp_path / "clip"))) as local:
         first = await ended(local, (await local.submit("nike", source=source)).id)
         before = {asset.url: asset for asset in await snapshot(local, "nike")}
         second = await ended(local, (await local.submit("nike")).id)
@@ -162,19 +195,19 @@ async def test_another_model_embeds_everything_again_and_nothing_is_mixed(
 
 
 async def test_g3_transient_failures_are_tried_again_and_permanent_ones_are_not(
-    site: Site, tmp_path: Path
+    local: Local, site: Site, tmp_path: Path
 ) -> None:
     site.failing = {1: 2, 2: 99}
     site.gone = {3}
-    source = write_manifest(tmp_path, site.base, "nike", 6)
-    async with local_at(tmp_path, max_attempts=3) as local:
-        run = await ended(local, (await local.submit("nike", source=source)).id)
-        counts = dict(await local.stores.runs.failure_counts(run.id))
+    source = write_manifest(tmp_path, site.base, "transient", 6)
+    run = await ended(local, (await local.submit("transient", source=source)).id)
+    counts = dict(await local.stores.runs.failure_counts(run.id))
     assert (run.state, run.done) == (RunState.COMMITTED, 4)
     assert counts == {"not_found": 1, "server_error": 1}
     assert site.hits == 3 + 3 + 3 + 1, "three good ones, 2+1, three attempts, one 404"
 
 
+@pytest.mark.usefixtures("soon")
 async def test_g3_an_object_that_cannot_be_stored_fails_its_item(
     site: Site, tmp_path: Path
 ) -> None:
@@ -188,51 +221,52 @@ async def test_g3_an_object_that_cannot_be_stored_fails_its_item(
     assert (run.state, run.done, run.reasons) == (RunState.COMMITTED, 2, {"store_failed": 1})
 
 
+@pytest.mark.usefixtures("soon")
 async def test_g3_a_defect_of_ours_fails_its_item_and_no_other(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: Local, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = write_manifest(tmp_path, site.base, "nike", 3)
+    site.seed = 500  # No other test has these pictures.
+    source = write_manifest(tmp_path, site.base, "defect", 3)
     decode = Decoders.decode
 
     def defective(decoders: Decoders, body: bytes, **more: Any) -> Decoded:
-        if body == picture(1):
+        if body == picture(501):
             raise ZeroDivisionError
         return decode(decoders, body, **more)
 
     monkeypatch.setattr(Decoders, "decode", defective)
-    async with local_at(tmp_path, max_attempts=2) as local:
-        run = await ended(local, (await local.submit("nike", source=source)).id)
-        page = await local.stores.runs.failed_items(run.id, "internal", after=-1, limit=5)
+    run = await ended(local, (await local.submit("defect", source=source)).id)
+    page = await local.stores.runs.failed_items(run.id, "internal", after=-1, limit=5)
     assert (run.state, run.done, run.reasons) == (RunState.COMMITTED, 2, {"internal": 1})
     assert "ZeroDivisionError" in page.rows[0].detail
 
 
-async def test_redrive_tries_only_what_failed(site: Site, tmp_path: Path) -> None:
+async def test_redrive_tries_only_what_failed(local: Local, site: Site, tmp_path: Path) -> None:
     site.gone = {0, 1}
-    source = write_manifest(tmp_path, site.base, "nike", 6)
-    async with local_at(tmp_path) as local:
-        run = await ended(local, (await local.submit("nike", source=source)).id)
-        site.gone, hits = set(), site.hits
-        redriven = await local.registry.redrive(run.id)
-        again = await ended(local, redriven.id)
-        assert site.hits - hits == 2
-        assert (again.state, again.added, again.kept) == (RunState.COMMITTED, 2, 4)
-        assert len(await snapshot(local, "nike")) == 6
+    source = write_manifest(tmp_path, site.base, "redriven", 6)
+    run = await ended(local, (await local.submit("redriven", source=source)).id)
+    site.gone, hits = set(), site.hits
+    redriven = await local.registry.redrive(run.id)
+    again = await ended(local, redriven.id)
+    assert site.hits - hits == 2
+    assert (again.state, again.added, again.kept) == (RunState.COMMITTED, 2, 4)
+    assert len(await snapshot(local, "redriven")) == 6
 
 
-async def test_g1_cancel_in_the_middle_leaves_the_snapshot(site: Site, tmp_path: Path) -> None:
-    source = write_manifest(tmp_path, site.base, "nike", 6)
-    async with local_at(tmp_path) as local:
-        first = await ended(local, (await local.submit("nike", source=source)).id)
-        site.released = asyncio.Event()
-        second = await local.submit("nike")
-        async for state in local.watch(second.id):
-            if state.sealed:
-                break
-        cancelled = await local.registry.cancel(second.id)
-        site.released.set()
-        assert cancelled.state is RunState.CANCELLED
-        assert (await local.stores.brands.brand("nike")).current_run == first.id
+async def test_g1_cancel_in_the_middle_leaves_the_snapshot(
+    local: Local, site: Site, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, site.base, "cancelled", 6)
+    first = await ended(local, (await local.submit("cancelled", source=source)).id)
+    site.released = asyncio.Event()
+    second = await local.submit("cancelled")
+    async for state in local.watch(second.id):
+        if state.sealed:
+            break
+    cancelled = await local.registry.cancel(second.id)
+    site.released.set()
+    assert cancelled.state is RunState.CANCELLED
+    assert (await local.stores.brands.brand("cancelled")).current_run == first.id
 
 
 async def test_strangers_write_the_three_bodies_and_nothing_else(
@@ -259,21 +293,20 @@ async def test_strangers_write_the_three_bodies_and_nothing_else(
                 await anext(changed)
 
 
-async def test_g4_invalid_messages_are_dead_letters_with_their_reason(
-    site: Site, tmp_path: Path
-) -> None:
+async def test_g4_invalid_messages_are_dead_letters_with_their_reason(local: Local) -> None:
     bad: dict[str, dict[str, Any]] = {
         GATHER_QUEUE: {"brand": "a/b"},
         URL_QUEUE: {"brand": "nike", "url": 7, "metadata": {}},
         AI_QUEUE: {"brand": "nike", "extra": True},
     }
-    async with local_at(tmp_path) as local:
-        for queue, body in bad.items():
-            await local.queue.send(queue, [Message(body)])
-        letters = await until(
-            lambda: local.stores.dead_letters.dead_letters(limit=10),
-            lambda letters: len(letters) == len(bad),
-        )
+    for queue, body in bad.items():
+        await local.queue.send(queue, [Message(body)])
+
+    async def invalid() -> list[Any]:
+        letters = await local.stores.dead_letters.dead_letters(limit=100)
+        return [each for each in letters if each[1].body in bad.values()]
+
+    letters = await until(invalid, lambda letters: len(letters) == len(bad))
     reasons = {letter.queue: letter.reason for _, letter in letters}
     assert reasons[GATHER_QUEUE].startswith("brand: ")
     assert reasons[URL_QUEUE].startswith("url: ")
@@ -281,33 +314,30 @@ async def test_g4_invalid_messages_are_dead_letters_with_their_reason(
     assert {letter.queue: letter.body for _, letter in letters} == bad
 
 
-async def test_a_source_that_is_not_there_fails_the_run_with_its_reason(tmp_path: Path) -> None:
-    async with local_at(tmp_path) as local:
-        run = await ended(local, (await local.submit("nike", source="manifest:/nowhere.csv")).id)
-        assert run.state is RunState.FAILED
-        assert run.reason == (
-            "source_refused: There is no file /nowhere.csv. Check the path after manifest:."
-        )
-        unnamed = await ended(local, (await local.submit("adidas")).id)
-        assert "has no source" in (unnamed.reason or "")
+async def test_a_source_that_is_not_there_fails_the_run_with_its_reason(local: Local) -> None:
+    run = await ended(local, (await local.submit("lost", source="manifest:/nowhere.csv")).id)
+    assert run.state is RunState.FAILED
+    assert run.reason == (
+        "source_refused: There is no file /nowhere.csv. Check the path after manifest:."
+    )
+    unnamed = await ended(local, (await local.submit("unnamed")).id)
+    assert "has no source" in (unnamed.reason or "")
 
 
-async def test_wrong_input_is_refused_before_anything_starts(tmp_path: Path) -> None:
+async def test_wrong_input_is_refused_before_anything_starts(local: Local, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="TRIPTYCH_SOURCE"):
-        await triptych.run("nike", source="urls", data=tmp_path)
-    async with local_at(tmp_path) as local:
-        with pytest.raises(InvalidBrand, match="slash"):
-            await local.submit("a/b")
+        await triptych.run("wrong", source="urls", data=tmp_path)
+    with pytest.raises(InvalidBrand, match="slash"):
+        await local.submit("a/b")
 
 
 async def test_metadata_too_large_for_a_message_stays_on_the_item(
-    site: Site, tmp_path: Path
+    local: Local, site: Site, tmp_path: Path
 ) -> None:
     note = "x" * 100_000
     path = tmp_path / "urls.jsonl"
-    path.write_text(f'{{"url": "{site.base}/nike/1.png", "note": "{note}"}}\n')
-    async with local_at(tmp_path) as local:
-        run = await ended(local, (await local.submit("nike", source=f"manifest:{path}")).id)
-        assert run.state is RunState.COMMITTED
-        (asset,) = await snapshot(local, "nike")
-        assert asset.metadata["note"] == note
+    path.write_text(f'{{"url": "{site.base}/large/1.png", "note": "{note}"}}\n')
+    run = await ended(local, (await local.submit("large", source=f"manifest:{path}")).id)
+    assert run.state is RunState.COMMITTED
+    (asset,) = await snapshot(local, "large")
+    assert asset.metadata["note"] == note

@@ -27,6 +27,8 @@ from triptych.wiring.services import connect
 pytestmark = pytest.mark.integration
 
 ENDS_WITHIN_S = 10.0
+UP_TO_MS = 30.0
+"""After its start it is as before: what is closed earlier is still starting."""
 CONTENTS = {"https://shop.example/1.png": (b"one", "image/png")}
 
 
@@ -93,7 +95,10 @@ async def test_files_are_not_named_to_workers_that_may_be_elsewhere(
         assert (await client.start("adidas", source=own.source)).source == own.source
 
 
-async def test_it_ends_at_whatever_moment_it_is_closed(migrated_dsn: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step_ms", [1.5, pytest.param(0.25, marks=pytest.mark.prove)])
+async def test_it_ends_at_whatever_moment_it_is_closed(
+    migrated_dsn: str, tmp_path: Path, step_ms: float
+) -> None:
     settings = settings_for(migrated_dsn, tmp_path)
     async with connect(settings, migrated_dsn) as services:
 
@@ -101,9 +106,9 @@ async def test_it_ends_at_whatever_moment_it_is_closed(migrated_dsn: str, tmp_pa
             async with serve_privately(services):
                 await asyncio.sleep(seconds)
 
-        for half_ms in range(60):
+        for step in range(int(UP_TO_MS / step_ms)):
             async with asyncio.timeout(ENDS_WITHIN_S):
-                await open_for(half_ms / 2000)
+                await open_for(step * step_ms / 1000)
 
 
 async def test_it_does_the_work_of_a_worker_where_there_is_none(

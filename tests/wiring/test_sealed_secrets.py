@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from tests.support.api_server import serving
 from tests.support.contracts.stores_contract import LIMIT, POLICY, committed, new_items
+from tests.support.data_folder import provide
 from tests.support.picture_server import picture
 from tests.support.postgres import FASTER, superuser_at
 from tests.support.sealing import KEY, KEYS, OTHER_KEY
@@ -29,7 +30,7 @@ from triptych.sealing.key_ring import FIELD, KeyRing, SealBroken
 from triptych.settings.settings import Settings
 from triptych.webhooks.webhook_store import Event, Webhook
 from triptych.wiring.doctor import diagnose
-from triptych.wiring.local import run
+from triptych.wiring.local import open_local, run
 from triptych.wiring.sealing_keys import FILE, check_keys, count_unsealed, open_keys, seal_all
 from triptych.wiring.services import connect
 from triptych.wiring.stores import Stores, postgres_stores
@@ -209,10 +210,13 @@ async def test_a_list_behind_a_query_is_gathered(tmp_path: Path) -> None:
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
     data = tmp_path / "data"
     own = {"data": data, "embedder": "none", "fetch_allow": "127.0.0.0/8"}
+    await asyncio.to_thread(provide, data)
     try:
-        for broken in ("gone.csv", "1.png", "list.json"):
-            lost = await run("puma", source=f"manifest:{base}/{broken}?token={QUERY}", **own)
-            assert lost.state is RunState.FAILED
+        async with open_local(Settings.load(**own)) as local:
+            for broken in ("gone.csv", "1.png", "list.json"):
+                source = f"manifest:{base}/{broken}?token={QUERY}"
+                lost = await local.wait((await local.submit("puma", source=source)).id)
+                assert lost.state is RunState.FAILED
         ended = await run("nike", source=f"manifest:{base}/list.csv?token={QUERY}", **own)
     finally:
         await runner.cleanup()
@@ -469,11 +473,10 @@ async def test_doctor_names_plain_secrets_and_a_superuser(
     assert not ok
     assert says.startswith(f"{FIELD}: Secrets are in the database in plain text (sources: 2, ")
     await seal_all(database, KEYS)
-    assert (await found(settings, "secrets"))[0]
-    assert await found(settings, "role") == (
-        True,
-        "triptych owns its schema and can do nothing beyond",
-    )
+    findings = {each.what: each for each in await diagnose(settings)}
+    assert findings["secrets"].ok
+    role = findings["role"]
+    assert (role.ok, role.says) == (True, "triptych owns its schema and can do nothing beyond")
     mighty = Settings.load(database_url=superuser_at(migrated_dsn), **rest)
     ok, says = await found(mighty, "role")
     assert not ok
@@ -483,6 +486,7 @@ async def test_doctor_names_plain_secrets_and_a_superuser(
 
 async def test_doctor_names_a_key_that_others_can_read(tmp_path: Path) -> None:
     settings = Settings.load(data=tmp_path / "data", embedder="none")
+    await asyncio.to_thread(provide, settings.data)
     assert (await found(settings, "secrets"))[0]
     (settings.data / FILE).chmod(0o640)
     ok, says = await found(settings, "secrets")

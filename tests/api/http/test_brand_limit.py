@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+import pytest_asyncio
 
 from tests.support.api_server import (
     Api,
@@ -14,15 +17,15 @@ from tests.support.api_server import (
     pictures,
     serving,
 )
+from tests.support.description import described
 from triptych.access import key_cache
 from triptych.access.access_store import Scope
 from triptych.access.identity import digest, new_token
-from triptych.api.app import create_app
 from triptych.gather.urls import item_key
 from triptych.model import KEY_BYTES
 from triptych.snapshots.asset_ids import asset_id
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 MINE, OTHER = "nike", "adidas"
 ASKED = {"/schedules/preview": "?cron=0+3+*+*+1"}
@@ -51,71 +54,90 @@ def an_asset(brand: str) -> str:
     return asset_id(brand, item_key(next(iter(pictures(1, salt=brand)))))
 
 
-async def test_every_read_of_another_brand_is_refused(migrated_dsn: str, tmp_path: Path) -> None:
-    """Walks all reads that the API describes, so that a new one is tried, too."""
-    async with serving(migrated_dsn, tmp_path) as api:
+@dataclass(frozen=True)
+class Brands:
+    """A server with a snapshot of each brand, and keys that are limited to one of them."""
+
+    api: Api
+    runs: dict[str, UUID]
+    keys: dict[Scope, dict[str, str]]
+
+    @property
+    def reader(self) -> dict[str, str]:
+        return self.keys[Scope.READER]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def brands(
+    shared_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Brands]:
+    """What the tests that only read have in common."""
+    async with serving(shared_dsn, tmp_path_factory.mktemp("data")) as api:
         runs = {brand: await commit_pictures(api, brand) for brand in (MINE, OTHER)}
-        task = (await api.post(f"/brands/{OTHER}/exports", json={"format": "csv"})).json["id"]
-        key = await limited(api, MINE)
-        paths = create_app(None).openapi()["paths"]
-        tried = 0
-        for path, operations in paths.items():
-            if "get" not in operations or not path.startswith("/api/v1/"):
-                continue
-            place = path.removeprefix("/api/v1").format(
-                brand=OTHER,
-                other=MINE,
-                asset=an_asset(OTHER),
-                run=runs[OTHER],
-                snapshot=runs[OTHER],
-                old=runs[OTHER],
-                new=runs[OTHER],
-                task=task,
-                reason="not_found",
-                name="assets.csv",
-                webhook=uuid4(),
-                upload=uuid4(),
-                key="00" * KEY_BYTES,
-            )
-            place += ASKED.get(place, "")
-            answer = await api.get(place, headers=key)
-            if place in ABOUT_NONE:
-                assert answer.status == 200, place
-            elif place == "/brands":
-                assert [brand["name"] for brand in answer.json["items"]] == [MINE]
-            elif place == "/facets":
-                mine = (await api.get(f"/brands/{MINE}/facets")).json
-                assert answer.json["of"] == mine["of"] > 0
-            else:
-                assert (answer.status, answer.json["reason"]) == (403, "forbidden"), place
-                assert OTHER not in answer.body.decode().replace(place, ""), place
-                tried += 1
-        assert tried >= 30
+        keys = {scope: await limited(api, MINE, scope=scope) for scope in Scope}
+        yield Brands(api, runs, keys)
 
 
-async def test_its_own_brand_is_read_as_by_any_key(migrated_dsn: str, tmp_path: Path) -> None:
-    async with serving(migrated_dsn, tmp_path) as api:
-        run = await commit_pictures(api, MINE)
-        await commit_pictures(api, OTHER)
-        key = await limited(api, MINE)
-        for path in (
-            f"/brands/{MINE}",
-            f"/brands/{MINE}/assets",
-            f"/brands/{MINE}/facets",
-            f"/brands/{MINE}/snapshots",
-            f"/brands/{MINE}/insights",
-            f"/brands/{MINE}/history",
-            f"/assets/{an_asset(MINE)}",
-            f"/assets/{an_asset(MINE)}/content",
-            f"/runs/{run}",
-            f"/runs/{run}/timeline",
-            f"/runs?brand={MINE}",
-            f"/search?q=shoe&brand={MINE}",
-        ):
-            answer, whole = await api.get(path, headers=key), await api.get(path)
-            assert answer.status == whole.status != 403, path
-        me = (await api.get("/me", headers=key)).json
-        assert (me["brands"], me["expires_at"]) == ([MINE], None)
+async def test_every_read_of_another_brand_is_refused(brands: Brands) -> None:
+    """Walks all reads that the API describes, so that a new one is tried, too."""
+    api, runs, key = brands.api, brands.runs, brands.reader
+    task = (await api.post(f"/brands/{OTHER}/exports", json={"format": "csv"})).json["id"]
+    paths = described()["paths"]
+    tried = 0
+    for path, operations in paths.items():
+        if "get" not in operations or not path.startswith("/api/v1/"):
+            continue
+        place = path.removeprefix("/api/v1").format(
+            brand=OTHER,
+            other=MINE,
+            asset=an_asset(OTHER),
+            run=runs[OTHER],
+            snapshot=runs[OTHER],
+            old=runs[OTHER],
+            new=runs[OTHER],
+            task=task,
+            reason="not_found",
+            name="assets.csv",
+            webhook=uuid4(),
+            upload=uuid4(),
+            key="00" * KEY_BYTES,
+        )
+        place += ASKED.get(place, "")
+        answer = await api.get(place, headers=key)
+        if place in ABOUT_NONE:
+            assert answer.status == 200, place
+        elif place == "/brands":
+            assert [brand["name"] for brand in answer.json["items"]] == [MINE]
+        elif place == "/facets":
+            mine = (await api.get(f"/brands/{MINE}/facets")).json
+            assert answer.json["of"] == mine["of"] > 0
+        else:
+            assert (answer.status, answer.json["reason"]) == (403, "forbidden"), place
+            assert OTHER not in answer.body.decode().replace(place, ""), place
+            tried += 1
+    assert tried >= 30
+
+
+async def test_its_own_brand_is_read_as_by_any_key(brands: Brands) -> None:
+    api, run, key = brands.api, brands.runs[MINE], brands.reader
+    for path in (
+        f"/brands/{MINE}",
+        f"/brands/{MINE}/assets",
+        f"/brands/{MINE}/facets",
+        f"/brands/{MINE}/snapshots",
+        f"/brands/{MINE}/insights",
+        f"/brands/{MINE}/history",
+        f"/assets/{an_asset(MINE)}",
+        f"/assets/{an_asset(MINE)}/content",
+        f"/runs/{run}",
+        f"/runs/{run}/timeline",
+        f"/runs?brand={MINE}",
+        f"/search?q=shoe&brand={MINE}",
+    ):
+        answer, whole = await api.get(path, headers=key), await api.get(path)
+        assert answer.status == whole.status != 403, path
+    me = (await api.get("/me", headers=key)).json
+    assert (me["brands"], me["expires_at"]) == ([MINE], None)
 
 
 @pytest.mark.parametrize(
@@ -142,31 +164,24 @@ async def test_its_own_brand_is_read_as_by_any_key(migrated_dsn: str, tmp_path: 
         "/settings",
     ],
 )
-async def test_what_is_not_about_its_brands_alone_is_refused(
-    migrated_dsn: str, tmp_path: Path, path: str
-) -> None:
-    async with serving(migrated_dsn, tmp_path) as api:
-        for scope in Scope:
-            answer = await api.get(path, headers=await limited(api, MINE, scope=scope))
-            assert answer.status == 403
-            assert answer.json["remedy"]
+async def test_what_is_not_about_its_brands_alone_is_refused(brands: Brands, path: str) -> None:
+    for scope in Scope:
+        answer = await brands.api.get(path, headers=brands.keys[scope])
+        assert answer.status == 403
+        assert answer.json["remedy"]
 
 
-async def test_another_brands_snapshot_is_not_read_by_way_of_its_own(
-    migrated_dsn: str, tmp_path: Path
-) -> None:
-    async with serving(migrated_dsn, tmp_path) as api:
-        mine, other = await commit_pictures(api, MINE), await commit_pictures(api, OTHER)
-        key = await limited(api, MINE)
-        for path in (
-            f"/brands/{MINE}/snapshots/{other}",
-            f"/brands/{MINE}/snapshots/{mine}/diff/{other}",
-            f"/brands/{MINE}/snapshots/{other}/diff/{mine}/counts",
-            f"/brands/{MINE}/assets?snapshot={other}",
-            f"/assets/{an_asset(MINE)}?run={other}",
-        ):
-            answer = await api.get(path, headers=key)
-            assert answer.status in {403, 404}, path
+async def test_another_brands_snapshot_is_not_read_by_way_of_its_own(brands: Brands) -> None:
+    mine, other = brands.runs[MINE], brands.runs[OTHER]
+    for path in (
+        f"/brands/{MINE}/snapshots/{other}",
+        f"/brands/{MINE}/snapshots/{mine}/diff/{other}",
+        f"/brands/{MINE}/snapshots/{other}/diff/{mine}/counts",
+        f"/brands/{MINE}/assets?snapshot={other}",
+        f"/assets/{an_asset(MINE)}?run={other}",
+    ):
+        answer = await brands.api.get(path, headers=brands.reader)
+        assert answer.status in {403, 404}, path
 
 
 async def test_an_operators_limited_key_changes_its_brands_only(

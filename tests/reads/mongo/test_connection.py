@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError, OperationFailure
 
-from tests.support.mongodb import SERVER_GOES_AWAY, MongoServer
+from tests.support.mongodb import MongoServer, server_goes_away
 from triptych.errors import ReadsUnavailable, SettingsError
 from triptych.reads.mongo.connection import (
     CONNECT_S,
@@ -33,8 +33,6 @@ from triptych.reads.mongo.connection import (
     WRITE_S,
     MongoConnection,
 )
-
-pytestmark = SERVER_GOES_AWAY
 
 PASSWORD = "geheim/=@"
 ENCODED = "geheim%2F%3D%40"
@@ -149,6 +147,7 @@ async def test_defects_of_ours_are_raised_as_they_are() -> None:
             raise BulkWriteError({"writeErrors": [{"code": 2, "errmsg": "", "index": 0}]})
 
 
+@server_goes_away
 @pytest.mark.integration
 async def test_a_bad_pipeline_is_no_outage(mongodb: MongoConnection) -> None:
     with pytest.raises(OperationFailure, match="nonsense"):
@@ -156,6 +155,7 @@ async def test_a_bad_pipeline_is_no_outage(mongodb: MongoConnection) -> None:
             await mongodb.collection("assets").aggregate([{"$nonsense": 1}])
 
 
+@server_goes_away
 @pytest.mark.integration
 async def test_a_server_that_is_away_is_an_outage_within_seconds() -> None:
     connection = MongoConnection(f"mongodb://u:{ENCODED}@{HOST}:{free_port()}")
@@ -169,6 +169,7 @@ async def test_a_server_that_is_away_is_an_outage_within_seconds() -> None:
     await connection.close()
 
 
+@server_goes_away
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_server_that_accepts_and_is_silent_is_an_outage() -> None:
@@ -191,6 +192,7 @@ async def test_a_server_that_accepts_and_is_silent_is_an_outage() -> None:
     gc.collect()
 
 
+@server_goes_away
 @pytest.mark.integration
 def test_each_event_loop_has_a_client_of_its_own(mongodb_url: str) -> None:
     connection = MongoConnection(mongodb_url)
@@ -291,6 +293,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             yield Guarded(server.url, ca, other, client)
 
 
+@server_goes_away
 @pytest.mark.integration
 async def test_tls_with_a_client_certificate_and_a_password(guarded: Guarded) -> None:
     plain = MongoConnection(
@@ -305,6 +308,7 @@ async def test_tls_with_a_client_certificate_and_a_password(guarded: Guarded) ->
         await connection.close()
 
 
+@server_goes_away
 @pytest.mark.integration
 @pytest.mark.parametrize(
     ("user", "password"), [("triptych", "falsch-geheim"), ("other", "falsch-geheim")]
@@ -322,6 +326,7 @@ async def test_a_wrong_password_is_refused_and_not_shown(
     await connection.close()
 
 
+@server_goes_away
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_an_unknown_authority_or_no_certificate_is_an_outage(guarded: Guarded) -> None:
@@ -339,6 +344,7 @@ async def test_an_unknown_authority_or_no_certificate_is_an_outage(guarded: Guar
     gc.collect()
 
 
+@server_goes_away
 @pytest.mark.integration
 async def test_a_certificate_without_a_user_is_the_user(guarded: Guarded) -> None:
     """The server of the tests has no X.509 users: that it is asked for one is what is shown."""

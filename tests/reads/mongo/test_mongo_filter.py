@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
+import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,7 +110,25 @@ async def projected(migrated_dsn: str, mongodb: MongoConnection) -> AsyncIterato
     await database.close()
 
 
-async def committed(projected: Projected) -> Run:
+@dataclass(frozen=True)
+class Committed:
+    """Two databases that have the same brand."""
+
+    projected: Projected
+    run: Run
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def committed(shared_dsn: str, shared_mongodb_url: str) -> AsyncIterator[Committed]:
+    """What the tests that only read have in common."""
+    database, connection = Database(shared_dsn), MongoConnection(shared_mongodb_url)
+    projected = Projected(postgres_stores(database, run_cap_s=3600), connection)
+    yield Committed(projected, await commit_marked(projected))
+    await connection.close()
+    await database.close()
+
+
+async def commit_marked(projected: Projected) -> Run:
     stores = projected.stores
     run = await commit_pictures(stores, "nike", PICTURES)
     count = 40
@@ -129,13 +149,13 @@ async def committed(projected: Projected) -> Run:
     return run
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_every_filter_pages_as_on_postgres(
-    projected: Projected, monkeypatch: pytest.MonkeyPatch
+    committed: Committed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("triptych.snapshots.postgres.postgres_snapshots.ASSETS_SCAN", SCAN)
     monkeypatch.setattr("triptych.reads.mongo.mongo_snapshots.ASSETS_SCAN", SCAN)
-    run = await committed(projected)
-    snapshots = projected.as_stores().snapshots
+    run, snapshots = committed.run, committed.projected.as_stores().snapshots
     some = 0
     for matching in FILTERS:
         after, seen = b"", 0
@@ -152,13 +172,15 @@ async def test_every_filter_pages_as_on_postgres(
 
 
 @pytest.mark.parametrize("after", [b"\x80", b"\xff" * 16, b"\x7f" * 20], ids=len)
-async def test_a_page_begins_after_any_bytes(projected: Projected, after: bytes) -> None:
-    run = await committed(projected)
-    await projected.as_stores().snapshots.assets_slice(run.id, AssetFilter(), after=after, limit=10)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_page_begins_after_any_bytes(committed: Committed, after: bytes) -> None:
+    snapshots = committed.projected.as_stores().snapshots
+    await snapshots.assets_slice(committed.run.id, AssetFilter(), after=after, limit=10)
 
 
-async def test_each_asset_has_its_marks(projected: Projected) -> None:
-    run = await committed(projected)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_each_asset_has_its_marks(committed: Committed) -> None:
+    run, projected = committed.run, committed.projected
     stores, reads = projected.stores.snapshots, projected.reads.snapshots
     keys = [asset.key for asset in await stores.assets(run.id, after=None, limit=100)]
     assert await reads.marks(run.id, keys) == await stores.marks(run.id, keys)
@@ -172,8 +194,9 @@ async def test_each_asset_has_its_marks(projected: Projected) -> None:
         await reads.asset_and_marks("nike", b"?" * 16)
 
 
-async def test_the_rest_of_a_snapshot_is_that_of_postgres(projected: Projected) -> None:
-    run = await committed(projected)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_rest_of_a_snapshot_is_that_of_postgres(committed: Committed) -> None:
+    run, projected = committed.run, committed.projected
     stores, reads = projected.stores, projected.reads
     assert await reads.snapshots.insights(run.id) == await stores.snapshots.insights(run.id)
     assert await reads.brands.snapshot_of("nike") == run.id
