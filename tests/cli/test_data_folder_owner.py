@@ -48,9 +48,7 @@ async def test_a_command_that_is_watching_hands_the_folder_to_up(cli: Cli, tmp_p
     """It was started while `up` was away, and goes on until its run is committed."""
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 40)
-        watching = await cli.start_quickly(
-            "submit", "nike", "--source", source, "--watch", "--json"
-        )
+        watching = await cli.start_fork("submit", "nike", "--source", source, "--watch", "--json")
         await until_true(lambda: is_brief(cli))
 
         async with up_process(cli) as (process, _):
@@ -106,7 +104,7 @@ async def test_up_is_stopped_while_it_waits(cli: Cli) -> None:
     """For a command that does not give the folder up, as one that is frozen."""
     frozen = DataFolder(cli.data)
     frozen.acquire(brief=True)
-    process = await cli.start_quickly("up")
+    process = await cli.start_fork("up")
     assert process.stderr is not None
     try:
         async with asyncio.timeout(PATIENCE_S):

@@ -116,7 +116,7 @@ async def test_g2_a_kill_in_the_middle_of_a_site_loses_no_page_and_repeats_none_
             shop.has(f"/p{n}", says(f"<img src='/{n}.png'>{link}"))
             shop.has(f"/{n}.png", says(picture(n), "image/png"))
         place = f"page:{shop.url('/p0')}#depth=10&pages=11"
-        killed = await cli.start_quickly("run", "nike", "--source", place)
+        killed = await cli.start_fork("run", "nike", "--source", place)
         await until_true(lambda: "/p5" in shop.asked)
         killed.send_signal(signal.SIGKILL)
         await killed.wait()

@@ -270,7 +270,8 @@ async def test_the_superuser_calls_nothing_that_the_application_made(data: Path)
         await check_roles(server.dsn)
 
 
-async def test_an_older_cluster_that_was_killed_before_it_had_a_database(data: Path) -> None:
+async def test_an_older_cluster_that_was_killed_before_it_had_a_database(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path / "data").path
     async with superuser_cluster(data):
         pass
     stopped_cluster(data).run("postgres", [f"drop database {ROLE}"])

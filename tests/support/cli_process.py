@@ -102,7 +102,7 @@ class Cli:
             preexec_fn=_hear_signals,
         )
 
-    async def start_quickly(self, *args: str) -> Process | Fork:
+    async def start_fork(self, *args: str) -> Process | Fork:
         """Start a command as a fork if that is possible, and else as `start` does."""
         fork = None
         if self.python == sys.executable and sys.platform == "linux":
@@ -111,7 +111,7 @@ class Cli:
 
     async def __call__(self, *args: str) -> Result:
         """Run a command to its end."""
-        process = await self.start_quickly(*args)
+        process = await self.start_fork(*args)
         communication = asyncio.create_task(process.communicate())
         done, _ = await asyncio.wait([communication], timeout=PATIENCE_S)
         if not done:
@@ -142,7 +142,7 @@ async def up_process(cli: Cli) -> AsyncIterator[tuple[Process | Fork, str]]:
 
     Yields the process and the server's URL.
     """
-    process = await cli.start_quickly("up")
+    process = await cli.start_fork("up")
     assert process.stderr is not None
     try:
         async with asyncio.timeout(PATIENCE_S):
