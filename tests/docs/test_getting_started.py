@@ -38,7 +38,10 @@ async def test_the_steps_of_getting_started_work(tmp_path: Path) -> None:
     script = "\n".join(["set -eu", "trap 'kill $!' EXIT", *blocks]).replace("8000", str(port))
     programs = tmp_path / "programs"
     programs.mkdir()
-    variables, inherited = forks().program(programs)
+    variables: dict[str, str] = {}
+    inherited: tuple[int, ...] = ()
+    if sys.platform == "linux":
+        variables, inherited = forks().program(programs)
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", script),
         cwd=clone,
@@ -48,7 +51,7 @@ async def test_the_steps_of_getting_started_work(tmp_path: Path) -> None:
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "COLUMNS": "100",
         },
-        pass_fds=[inherited],
+        pass_fds=inherited,
         stdout=PIPE,
         stderr=STDOUT,
     )

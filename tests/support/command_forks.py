@@ -242,16 +242,16 @@ class Forks:
         assert pid, "the process that forks commands has died"
         return Fork(int(pid), answer, out, err)
 
-    def program(self, folder: Path) -> tuple[dict[str, str], int]:
+    def program(self, folder: Path) -> tuple[dict[str, str], tuple[int, ...]]:
         """Put a program ``triptych`` into a folder, which forks a command when a script calls it.
 
         Returns:
-            Variables that the script has to have, and a descriptor that it has to inherit.
+            Variables that the script has to have, and descriptors that it has to inherit.
         """
         path = folder / "triptych"
         path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{SHIM}' \"$@\"\n")
         path.chmod(0o755)
-        return {REQUESTS: str(self._requests.fileno())}, self._requests.fileno()
+        return {REQUESTS: str(self._requests.fileno())}, (self._requests.fileno(),)
 
     def close(self) -> None:
         self._requests.close()

@@ -68,5 +68,7 @@ def log_apart() -> Iterator[None]:
     """
     before = structlog.get_config()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    yield
-    structlog.configure(**before)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
