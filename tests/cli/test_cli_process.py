@@ -41,7 +41,7 @@ async def test_a_fork_has_the_width_of_its_own_terminal(
     title = "wide " * 10
     (tmp_path / "urls.csv").write_text(f"url,title\nhttps://x.example/1.png,{title}\n")
     monkeypatch.setenv("COLUMNS", "80")
-    forks = Forks()
+    forks = Forks(packages=["triptych.cli"], late=[])
     try:
         fork = await forks.start(["check", "urls.csv"], new_cli.env, new_cli.data.parent)
         assert fork is not None

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner, Result
 
+from tests.support.commands import Commands, log_apart
+from tests.support.picture_server import write_manifest
 from tests.support.postgres import PostgresServer
 from tests.support.served_api import ServedApi, served_api
-from triptych.cli.command_line import app
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("commands-on-a-server")]
+
+HOST_RATE = 40.0
+"""Requests a second, so that a long list lasts until its run is steered."""
 
 
 @pytest.fixture(scope="module")
@@ -26,35 +27,14 @@ def served(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ServedApi]:
     data = tmp_path_factory.mktemp("served")
-    with served_api(postgres_server, migrated_template, data) as served:
+    with served_api(postgres_server, migrated_template, data, host_rate=HOST_RATE) as served:
         yield served
 
 
 @pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
-    """Undo the configuration of the log, which a command makes for its own process.
-
-    The server logs in this process, too: not to what a command prints to.
-    """
-    before = structlog.get_config()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    yield
-    structlog.configure(**before)
-
-
-class Commands:
-    """Runs commands on a server."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __call__(self, *words: str) -> Result:
-        return CliRunner().invoke(app, [*words, "--server", self._url], env={"COLUMNS": "200"})
-
-    def json(self, *words: str) -> Any:
-        result = self(*words, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
+    with log_apart():
+        yield
 
 
 @pytest.fixture
@@ -219,3 +199,43 @@ def test_deleting_a_brand_needs_a_yes(commands: Commands) -> None:
     )
     assert commands("delete", "asics", "--yes").output == "Deleted asics.\n"
     assert commands("schedule", "asics").exit_code == 1
+
+
+def test_an_empty_list_empties_no_brand(
+    served: ServedApi, commands: Commands, tmp_path: Path
+) -> None:
+    path = tmp_path / "few.csv"
+    rows = "".join(f"{served.pictures}/few/{n}.png\n" for n in range(4))
+    path.write_text(f"url\n{rows}")
+    brought = commands.followed("submit", "few", "--source", str(path), "--watch")
+    assert brought["state"] == "committed"
+    path.write_text("url\n")
+    held = commands("submit", "few", "--watch")
+    assert held.exit_code == 1
+    assert "it would remove 4 of 4 assets (100%); nothing would remain" in held.stdout
+    assert "triptych publish" in held.stdout
+    (status,) = [one for one in commands.json("status")["brands"] if one["name"] == "few"]
+    assert (status["assets"], status["state"]) == (4, "held")
+    discarded = commands.json("discard", "few")
+    assert (discarded["state"], discarded["removed"]) == ("cancelled", None)
+    path.write_text(f"url\n{served.pictures}/few/1.png\n")
+    assert commands("submit", "few", "--watch").exit_code == 1
+    published = commands.json("publish", "few")
+    assert (published["state"], published["kept"], published["removed"]) == ("committed", 1, 3)
+    again = commands("publish", "few")
+    assert (again.exit_code, "is committed, not held" in again.output) == (1, True)
+
+
+def test_pause_resume_cancel_and_redrive(
+    served: ServedApi, commands: Commands, tmp_path: Path
+) -> None:
+    source = write_manifest(tmp_path, served.pictures, "long", 400)
+    submitted = commands.json("submit", "long", "--source", source)
+    again = commands.json("submit", "long")
+    assert again["id"] == submitted["id"], "an active run answers for its brand"
+    assert commands.json("pause", "long")["paused"] is True
+    assert commands.json("resume", submitted["id"])["paused"] is False
+    assert commands.json("cancel", "long")["state"] == "cancelled"
+    refused = commands("redrive", "long")
+    assert refused.exit_code == 1
+    assert "was cancelled" in refused.output

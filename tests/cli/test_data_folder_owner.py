@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from tests.support.cli_process import PATIENCE_S, Cli, Result, up_process
+from tests.support.command_forks import Fork
 from tests.support.embedded import children
 from tests.support.picture_server import serve_pictures, write_manifest
 from tests.support.proof_size import by_size
@@ -38,7 +39,7 @@ def is_brief(cli: Cli) -> bool:
     return owner is not None and owner.brief and owner.ready
 
 
-async def ended(process: Process) -> tuple[int, str, str]:
+async def ended(process: Process | Fork) -> tuple[int, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
@@ -48,7 +49,7 @@ async def test_a_command_that_is_watching_hands_the_folder_to_up(cli: Cli, tmp_p
     """It was started while `up` was away, and goes on until its run is committed."""
     async with serve_pictures() as base:
         source = write_manifest(tmp_path, base, "nike", 40)
-        watching = await cli.start("submit", "nike", "--source", source, "--watch", "--json")
+        watching = await cli.start_fork("submit", "nike", "--source", source, "--watch", "--json")
         await until_true(lambda: is_brief(cli))
 
         async with up_process(cli) as (process, _):
@@ -62,7 +63,6 @@ async def test_a_command_that_is_watching_hands_the_folder_to_up(cli: Cli, tmp_p
 
 async def test_commands_are_answered_while_up_starts_and_stops(cli: Cli) -> None:
     """A supervisor restarts `up` while commands come: all of them succeed."""
-    assert (await cli("migrate")).code == 0
     stop = asyncio.Event()
     problems: list[str] = []
 
@@ -73,7 +73,7 @@ async def test_commands_are_answered_while_up_starts_and_stops(cli: Cli) -> None
                 problems.append(result.err)
 
     commands = [asyncio.create_task(command()) for _ in range(2)]
-    for _ in range(3):
+    for _ in range(2):
         async with up_process(cli) as (process, _):
             owner = owner_of(cli)
             assert owner is not None
@@ -85,8 +85,6 @@ async def test_commands_are_answered_while_up_starts_and_stops(cli: Cli) -> None
 
 
 async def test_a_command_waits_for_an_up_that_starts(cli: Cli) -> None:
-    assert (await cli("migrate")).code == 0
-
     async def status_while_it_starts() -> Result:
         await until_true(lambda: owner_of(cli))
         owner = owner_of(cli)
@@ -107,7 +105,7 @@ async def test_up_is_stopped_while_it_waits(cli: Cli) -> None:
     """For a command that does not give the folder up, as one that is frozen."""
     frozen = DataFolder(cli.data)
     frozen.acquire(brief=True)
-    process = await cli.start("up")
+    process = await cli.start_fork("up")
     assert process.stderr is not None
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -143,7 +141,7 @@ async def test_g4_up_is_ready_after_any_kill(cli: Cli) -> None:
         assert result.code == 0, (SEED, number, result.err)
 
 
-async def kill_with_one(up: Process, rng: random.Random) -> None:
+async def kill_with_one(up: Process | Fork, rng: random.Random) -> None:
     """Kill `up` and one of its Postgres' processes, in either order."""
     cluster = await until(lambda: asyncio.to_thread(children, up.pid))
     postmaster = next(pid for pid, title in cluster.items() if "cluster_name=triptych" in title)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.api_server import commit, pictures
 from tests.support.cli_process import Cli
+from tests.support.commands import DatabaseCommands, log_apart
 from tests.support.sealing import KEY, KEYS
 from triptych.database.session import Database
 from triptych.reads.mongo.connection import MongoConnection
@@ -19,32 +21,41 @@ from triptych.workers.projector import Projector
 pytestmark = pytest.mark.integration
 
 
-async def test_without_mongodb_status_says_that_postgres_answers(cli: Cli) -> None:
-    told = await cli("reads", "status")
+@pytest.fixture
+def commands(migrated_dsn: str, tmp_path: Path) -> DatabaseCommands:
+    return DatabaseCommands(migrated_dsn, tmp_path / "data")
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    with log_apart():
+        yield
+
+
+def test_without_mongodb_status_says_that_postgres_answers(commands: DatabaseCommands) -> None:
+    told = commands("reads", "status")
     assert (told.code, told.out) == (
         0,
         "Postgres answers immediate reads: TRIPTYCH_READS_URL is not set.\n",
     )
-    assert (await cli("reads", "status", "--json")).json() == {"database": None, "items": []}
-    (reads,) = [
-        check for check in (await cli("doctor", "--json")).json() if check["what"] == "reads"
-    ]
+    assert commands("reads", "status", "--json").json() == {"database": None, "items": []}
+    (reads,) = [check for check in commands("doctor", "--json").json() if check["what"] == "reads"]
     assert reads == {"what": "reads", "ok": True, "warns": False, "says": "Postgres"}
 
 
-async def test_without_mongodb_there_is_nothing_to_rebuild(cli: Cli) -> None:
-    refused = await cli("reads", "rebuild", "--all")
+def test_without_mongodb_there_is_nothing_to_rebuild(commands: DatabaseCommands) -> None:
+    refused = commands("reads", "rebuild", "--all")
     assert refused.code == 2
     (only,) = refused.err.splitlines()
     assert only.startswith("error: TRIPTYCH_READS_URL: It is not set")
 
 
-async def test_a_rebuild_is_of_one_brand_or_of_all(cli: Cli) -> None:
+def test_a_rebuild_is_of_one_brand_or_of_all(commands: DatabaseCommands) -> None:
     for given in ((), ("nike", "--all")):
-        refused = await cli("reads", "rebuild", *given)
+        refused = commands("reads", "rebuild", *given)
         assert refused.code == 1
         assert "BRAND: Name a brand, or all. Or --all." in refused.err
-    named = await cli("reads", "status", "a/b")
+    named = commands("reads", "status", "a/b")
     assert (named.code, "must not contain a slash" in named.err) == (1, True)
 
 

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cli_process import Cli
+from tests.support.commands import DatabaseCommands, log_apart
 from tests.support.picture_server import serve_pictures
 
 pytestmark = pytest.mark.integration
 
 
-async def test_runs_are_listed_and_a_stalled_one_says_that_no_worker_is_there(
-    cli: Cli, tmp_path: Path
+@pytest.fixture
+def commands(migrated_dsn: str, tmp_path: Path) -> DatabaseCommands:
+    return DatabaseCommands(migrated_dsn, tmp_path / "data")
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    with log_apart():
+        yield
+
+
+def test_runs_are_listed_and_a_stalled_one_says_that_no_worker_is_there(
+    commands: DatabaseCommands, tmp_path: Path
 ) -> None:
     source = tmp_path / "urls.csv"
     source.write_text("brand,url\nnike,https://x.example/1.png\n")
-    opened = (await cli("submit", "nike", "--source", str(source), "--json")).json()
-    assert (await cli("runs", "--stalled", "--json")).json() == {"items": []}
-    (run,) = (await cli("runs", "--state", "active", "--json")).json()["items"]
+    commands.env["TRIPTYCH_SOURCE_FOLDERS"] = str(tmp_path)
+    opened = commands("submit", "nike", "--source", str(source), "--json").json()
+    assert commands("runs", "--stalled", "--json").json() == {"items": []}
+    (run,) = commands("runs", "--state", "active", "--json").json()["items"]
     assert (run["id"], run["stalled"]) == (opened["id"], False)
 
-    cli.env["TRIPTYCH_STALLED_S"] = "0.001"
-    (stalled,) = (await cli("runs", "--stalled", "--brand", "nike", "--json")).json()["items"]
+    commands.env["TRIPTYCH_STALLED_S"] = "0.001"
+    (stalled,) = commands("runs", "--stalled", "--brand", "nike", "--json").json()["items"]
     assert (stalled["id"], stalled["stalled"], stalled["state"]) == (opened["id"], True, "active")
-    assert opened["id"] in (await cli("runs", "--stalled")).out.replace("\n", "")
-    shown = await cli("status", "nike")
+    assert opened["id"] in commands("runs", "--stalled").out.replace("\n", "")
+    shown = commands("status", "nike")
     assert "stalled nothing has moved since" in shown.out
     assert "no worker of the phase gather has been seen in the last hour" in shown.out
     assert "triptych worker" in shown.out
-    assert "1 stalled" in (await cli("doctor")).out
+    assert "1 stalled" in commands("doctor").out
 
-    await cli("pause", "nike")
-    assert (await cli("runs", "--stalled")).out.strip() == "No run is stalled."
-    refused = await cli("runs", "--state", "stalled")
+    commands("pause", "nike")
+    assert commands("runs", "--stalled").out.strip() == "No run is stalled."
+    refused = commands("runs", "--state", "stalled")
     assert refused.code == 1
     assert "There is no state 'stalled'." in refused.err
 

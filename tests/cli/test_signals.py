@@ -24,7 +24,7 @@ async def test_a_run_that_is_ended_leaves_no_postgres(
 ) -> None:
     site.released = asyncio.Event()
     source = write_manifest(tmp_path, site.base, "nike", 3)
-    process = await cli.start("run", "nike", "--source", source)
+    process = await cli.start_fork("run", "nike", "--source", source)
     await until_true(lambda: site.hits > 0, patience_s=PATIENCE_S)
     tree = ProcessTree(process.pid)
     assert any("postgres" in command for command in tree.commands)
@@ -44,7 +44,7 @@ async def test_a_run_that_is_ended_leaves_no_postgres(
 
 
 async def test_a_signal_while_postgres_starts_leaves_nothing_either(new_cli: Cli) -> None:
-    process = await new_cli.start("run", "nike", "--source", "manifest:/nowhere.csv")
+    process = await new_cli.start_fork("run", "nike", "--source", "manifest:/nowhere.csv")
 
     def started() -> bool:
         tree = ProcessTree(process.pid)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli_process import Cli, up
+from tests.support.cli_process import Cli
+from tests.support.commands import Commands, DatabaseCommands, log_apart
+from tests.support.dashboard import Loop
 from tests.support.picture_server import picture
+from tests.support.postgres import PostgresServer
+from tests.support.served_api import served_api
 from tests.support.site_server import Site, says, site, xml
 from tests.support.waiting import until_true
 
@@ -46,32 +51,39 @@ def publish(shop: Site) -> None:
     shop.has("/page", says(f"<title>All</title>{shown}<a href='https://else.example/'>else</a>"))
 
 
-async def test_each_is_checked_here_and_from_afar_and_its_pictures_are_committed(
-    cli: Cli, tmp_path: Path
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    loop = Loop()
+    yield loop
+    loop.stop()
+
+
+def test_each_is_checked_here_and_from_afar_and_its_pictures_are_committed(
+    postgres_server: PostgresServer, migrated_template: str, tmp_path: Path, loop: Loop
 ) -> None:
-    async with site() as shop:
+    with (
+        loop.holding(site()) as shop,
+        served_api(postgres_server, migrated_template, tmp_path) as served,
+        log_apart(),
+    ):
         publish(shop)
+        here, afar = DatabaseCommands(served.dsn, tmp_path), Commands(served.url)
         places = {
             "sitemap": shop.base,
             "feed": shop.url("/feed"),
             "shopify": shop.base,
             "page": shop.url("/page"),
         }
-        async with up(cli) as url:
-            away = Cli(tmp_path / "away")
-            for kind, place in places.items():
-                here = await cli("check", f"{kind}:{place}", "--json")
-                there = await away("check", f"{kind}:{place}", "--server", url, "--json")
-                assert (here.code, here.json()) == (0, there.json()), here.err
-                found = here.json()
-                counted = found["items"], found["rows_refused"], found["whole"]
-                assert counted == (PICTURES, 1, True), kind
         for kind, place in places.items():
-            run = await cli("run", kind, "--source", f"{kind}:{place}", "--json")
-            assert run.code == 0, run.err + run.out
-            last = json.loads(run.out.splitlines()[-1])
+            checked = here("check", f"{kind}:{place}", "--json")
+            assert checked.code == 0, checked.err
+            found = checked.json()
+            assert found == afar.json("check", f"{kind}:{place}")
+            counted = found["items"], found["rows_refused"], found["whole"]
+            assert counted == (PICTURES, 1, True), kind
+            last = afar.followed("submit", kind, "--source", f"{kind}:{place}", "--watch")
             assert (last["state"], last["rows_refused"]) == ("committed", 1)
-            assets = (await cli("assets", kind, "--json")).json()["items"]
+            assets = afar.json("assets", kind)["items"]
             assert len(assets) == PICTURES
     (first,) = [one for one in assets if one["url"].endswith("/0.png")]
     assert first["metadata"]["alt"] == "Picture 0"
@@ -104,7 +116,7 @@ async def test_g2_a_kill_in_the_middle_of_a_site_loses_no_page_and_repeats_none_
             shop.has(f"/p{n}", says(f"<img src='/{n}.png'>{link}"))
             shop.has(f"/{n}.png", says(picture(n), "image/png"))
         place = f"page:{shop.url('/p0')}#depth=10&pages=11"
-        killed = await cli.start("run", "nike", "--source", place)
+        killed = await cli.start_fork("run", "nike", "--source", place)
         await until_true(lambda: "/p5" in shop.asked)
         killed.send_signal(signal.SIGKILL)
         await killed.wait()

@@ -19,7 +19,7 @@ URLS = 6
 async def damaged(site: Site, folder: Path) -> str:
     """Commit a brand, damage one of its objects and lose another; return its source."""
     source = write_manifest(folder, site.base, "nike", URLS)
-    async with local_at(folder) as local:
+    async with local_at(folder, decoders=1) as local:
         await ended(local, (await local.submit("nike", source=source)).id)
         assets = await snapshot(local, "nike")
     places = [folder / "data" / "objects" / asset.object_key for asset in assets]
@@ -80,8 +80,8 @@ async def test_it_works_beside_a_server_and_a_run_heals_the_rest(
 
 
 @pytest.mark.parametrize("folder", ["0", "zz", "100", "FF"])
-async def test_a_folder_that_is_none_is_refused(cli: Cli, folder: str) -> None:
-    result = await cli("verify", "--from", folder)
+async def test_a_folder_that_is_none_is_refused(new_cli: Cli, folder: str) -> None:
+    result = await new_cli("verify", "--from", folder)
     assert result.code == 1
     assert "Write two digits, 00 to ff" in result.err
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from msgspec import convert
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
+from tests.support.commands import DatabaseCommands, log_apart
 from tests.support.cutting_proxy import open_proxy
 from tests.support.live_process import live_process
 from tests.support.live_server import PATIENCE_S, Client, open_live_server
@@ -129,12 +129,9 @@ async def test_the_command_drains_on_sigterm(migrated_dsn: str, tmp_path: Path) 
         assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
 
 
-async def test_the_command_listens_on_this_machine_only(migrated_dsn: str, tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "triptych", "live", "--host", "0.0.0.0", "--port", "0"),
-        env=environment(migrated_dsn, tmp_path),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, said = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-    assert process.returncode == 2
-    assert b"triptych keys create" in said
+def test_the_command_listens_on_this_machine_only(migrated_dsn: str, tmp_path: Path) -> None:
+    commands = DatabaseCommands(migrated_dsn, tmp_path)
+    with log_apart():
+        refused = commands("live", "--host", "0.0.0.0", "--port", "0")
+    assert refused.code == 2
+    assert "triptych keys create" in refused.err

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli_process import forks
 from triptych.runtime.asgi_server import bind
 
 pytestmark = pytest.mark.integration
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "getting-started.md"
 DEADLINE_S = 300.0
+OFF = ("TRIPTYCH_OCR", "TRIPTYCH_PEOPLE")
+"""Settings of slow steps that the page says nothing of, as all tests have them."""
 
 
 async def test_the_steps_of_getting_started_work(tmp_path: Path) -> None:
@@ -33,10 +36,22 @@ async def test_the_steps_of_getting_started_work(tmp_path: Path) -> None:
     with bind("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     script = "\n".join(["set -eu", "trap 'kill $!' EXIT", *blocks]).replace("8000", str(port))
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    variables: dict[str, str] = {}
+    inherited: tuple[int, ...] = ()
+    if sys.platform == "linux":
+        variables, inherited = forks().program(programs)
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", script),
         cwd=clone,
-        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"},
+        env={
+            **variables,
+            **{name: os.environ[name] for name in OFF},
+            "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "COLUMNS": "100",
+        },
+        pass_fds=inherited,
         stdout=PIPE,
         stderr=STDOUT,
     )

@@ -15,8 +15,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.data_folder import provide_cluster
 from tests.support.embedded import DEADLINE_S, QUICK, alive, ask, ask_again, owner, socket_folder
 from tests.support.waiting import until_true
+from triptych.embedded import server as server_module
 from triptych.embedded.data_folder import DataFolder
 from triptych.embedded.server import EmbeddedPostgres
 from triptych.embedded.sockets import LOCK_FILE, SOCKET, read_dsn
@@ -26,9 +28,16 @@ pytestmark = pytest.mark.integration
 MENDED_WITHIN_S = 10.0
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A running server is looked at more often than every two seconds."""
+    monkeypatch.setattr(server_module, "HEALTH_S", 0.1)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return DataFolder(tmp_path / "data").path
+    """A data folder with a database of the test's own."""
+    return provide_cluster(tmp_path / "data")
 
 
 async def test_a_smart_shutdown_that_waits_for_sessions_is_ended(data: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support.data_folder import provide_cluster
 from tests.support.embedded import QUICK, ask
 from tests.support.waiting import until, until_true
 from triptych.embedded import ownership, waits
@@ -24,7 +25,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return DataFolder(tmp_path / "data").path
+    """A data folder with a database of the test's own."""
+    return provide_cluster(tmp_path / "data")
 
 
 @pytest.fixture(autouse=True)

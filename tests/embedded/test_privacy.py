@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.data_folder import provide_cluster
 from tests.support.embedded import QUICK, ask, mode, socket_folder
 from triptych.embedded import server as server_module
 from triptych.embedded.binaries import find_binaries, make_reachable
@@ -28,7 +29,8 @@ ROOT = os.geteuid() == 0
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return DataFolder(tmp_path / "data").path
+    """A data folder with a database of the test's own."""
+    return provide_cluster(tmp_path / "data")
 
 
 # --- Where it may live ------------------------------------------------------------------------
@@ -85,7 +87,8 @@ async def test_parents_closed_to_others_stay_so_and_do_no_harm(tmp_path: Path) -
 # --- Who may connect --------------------------------------------------------------------------
 
 
-async def test_folders_socket_and_files_are_private(data: Path) -> None:
+async def test_folders_socket_and_files_are_private(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path / "data").path
     async with EmbeddedPostgres(data, extra=QUICK) as server:
         folder = socket_folder(server.dsn)
         cluster = data / "postgres"
@@ -148,7 +151,7 @@ async def test_another_account_is_kept_out_twice(data: Path) -> None:
 async def test_a_socket_folder_that_somebody_planted_is_refused(
     tmp_path: Path, planted: str
 ) -> None:
-    data = DataFolder(tmp_path / ("long" * 50)).path
+    data = provide_cluster(tmp_path / ("long" * 50))
     async with EmbeddedPostgres(data, extra=QUICK) as server:
         folder = socket_folder(server.dsn)
     if planted == "open":

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.data_folder import provide_cluster
 from tests.support.embedded import QUICK, alive, ask, children, owner
 from tests.support.waiting import until, until_true
 from triptych.embedded import shutdown, waits
-from triptych.embedded.data_folder import DataFolder
 from triptych.embedded.server import EmbeddedPostgres
 from triptych.embedded.sockets import read_dsn
 
@@ -28,7 +28,8 @@ ROWS = 400_000
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return DataFolder(tmp_path / "data").path
+    """A data folder with a database of the test's own."""
+    return provide_cluster(tmp_path / "data")
 
 
 async def write_rows(connection: asyncpg.Connection) -> None:

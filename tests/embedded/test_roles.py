@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.data_folder import MADE_S, provide, provide_cluster
 from tests.support.embedded import QUICK, alive, ask, children
 from tests.support.postgres import stopped_cluster
 from tests.support.superuser_cluster import superuser_cluster
@@ -25,7 +28,7 @@ from triptych.database.schema import check_schema
 from triptych.database.session import Database
 from triptych.embedded import roles as roles_module
 from triptych.embedded.cluster import ADMIN, ROLE
-from triptych.embedded.data_folder import DataFolder
+from triptych.embedded.data_folder import POSTGRES, DataFolder
 from triptych.embedded.errors import PostgresServerError
 from triptych.embedded.roles import MARK
 from triptych.embedded.server import EmbeddedPostgres
@@ -75,7 +78,8 @@ insert into theirs.numbered (v) values ('[1,2,3]');
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return DataFolder(tmp_path / "data").path
+    """A data folder with a database of the test's own."""
+    return provide_cluster(tmp_path / "data")
 
 
 RIGHTS = """
@@ -141,7 +145,8 @@ async def check_roles(dsn: str) -> None:
     assert not Path("/tmp/triptych-was-here").exists()
 
 
-async def test_the_role_is_no_superuser_and_owns_its_database(data: Path) -> None:
+async def test_the_role_is_no_superuser_and_owns_its_database(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path / "data").path
     async with EmbeddedPostgres(data, extra=QUICK) as server:
         await check_roles(server.dsn)
         database = Database(server.dsn)
@@ -150,11 +155,10 @@ async def test_the_role_is_no_superuser_and_owns_its_database(data: Path) -> Non
         assert await ask(server.dsn, OWNED_BY_SUPERUSER) == []
 
 
-async def test_what_maintains_a_database_still_works(data: Path) -> None:
+async def test_what_maintains_a_database_still_works(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    provide(data)
     async with EmbeddedPostgres(data, extra=QUICK) as server:
-        database = Database(server.dsn)
-        await migrate(database)
-        await database.close()
         for statement in (
             "vacuum (analyze) runs",
             "analyze",
@@ -196,6 +200,23 @@ async def make_older(data: Path) -> None:
         assert len(await ask(server.dsn, OWNED_BY_SUPERUSER)) > 50
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with such a cluster, to be copied."""
+    data = DataFolder(tmp_path_factory.mktemp("older") / "data").path
+    with ThreadPoolExecutor(1) as thread:  # A loop of its own.
+        thread.submit(asyncio.run, make_older(data)).result(MADE_S)
+    return data
+
+
+@pytest.fixture
+def older(made: Path, tmp_path: Path) -> Path:
+    """A data folder with a cluster of an earlier release."""
+    data = DataFolder(tmp_path / "data").path
+    subprocess.run(["cp", "-a", made / POSTGRES, data / POSTGRES], check=True, timeout=MADE_S)
+    return data
+
+
 async def check_moved(data: Path) -> None:
     """Start it, and check that all of it is the role's, which is no superuser any more."""
     async with EmbeddedPostgres(data, extra=QUICK) as server:
@@ -209,30 +230,27 @@ async def check_moved(data: Path) -> None:
         await database.close()
 
 
-async def test_an_older_cluster_is_moved_over_once(data: Path) -> None:
-    await make_older(data)
-
+async def test_an_older_cluster_is_moved_over_once(older: Path) -> None:
     with capture_logs() as lines:
-        await check_moved(data)
+        await check_moved(older)
     assert [line["event"] for line in lines] == ["postgres_superuser_taken_away"]
 
     with capture_logs() as lines:
-        async with EmbeddedPostgres(data, extra=QUICK) as server:
+        async with EmbeddedPostgres(older, extra=QUICK) as server:
             await check_roles(server.dsn)
     assert lines == []
 
 
-async def test_a_cluster_that_crashed_recovers_and_is_moved_over(data: Path) -> None:
-    await make_older(data)
-    async with superuser_cluster(data) as server:
+async def test_a_cluster_that_crashed_recovers_and_is_moved_over(older: Path) -> None:
+    async with superuser_cluster(older) as server:
         await ask(server.dsn, "create table theirs.late as select 42 as answer")
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
         await until_true(lambda: not server.running())
 
-    async with EmbeddedPostgres(data, extra=QUICK) as server:
+    async with EmbeddedPostgres(older, extra=QUICK) as server:
         assert await ask(server.dsn, "select answer from theirs.late") == 42
-    await check_moved(data)
+    await check_moved(older)
 
 
 async def test_the_superuser_calls_nothing_that_the_application_made(data: Path) -> None:
@@ -252,7 +270,8 @@ async def test_the_superuser_calls_nothing_that_the_application_made(data: Path)
         await check_roles(server.dsn)
 
 
-async def test_an_older_cluster_that_was_killed_before_it_had_a_database(data: Path) -> None:
+async def test_an_older_cluster_that_was_killed_before_it_had_a_database(tmp_path: Path) -> None:
+    data = DataFolder(tmp_path / "data").path
     async with superuser_cluster(data):
         pass
     stopped_cluster(data).run("postgres", [f"drop database {ROLE}"])
@@ -262,27 +281,25 @@ async def test_an_older_cluster_that_was_killed_before_it_had_a_database(data: P
 
 
 async def test_a_move_that_fails_changes_nothing_and_is_repeated(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+    older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await make_older(data)
     with monkeypatch.context() as patch:
         whole = roles_module._statement()
         broken = whole.replace("end\n$roles$", "perform 1 / 0;\nend\n$roles$")
         assert broken != whole
         patch.setattr(roles_module, "_statement", lambda: broken)
         with pytest.raises(PostgresServerError, match=r"division by zero.*postgres\.log"):
-            await EmbeddedPostgres(data, extra=QUICK).start()
-    async with superuser_cluster(data) as server:
+            await EmbeddedPostgres(older, extra=QUICK).start()
+    async with superuser_cluster(older) as server:
         assert await ask(server.dsn, "select rolsuper from pg_roles where rolname = current_user")
-    await check_moved(data)
+    await check_moved(older)
 
 
-async def test_a_move_whose_mark_was_not_written_is_repeated(data: Path) -> None:
-    await make_older(data)
-    async with EmbeddedPostgres(data, extra=QUICK):
+async def test_a_move_whose_mark_was_not_written_is_repeated(older: Path) -> None:
+    async with EmbeddedPostgres(older, extra=QUICK):
         pass
-    (data / "postgres" / MARK).unlink()
-    await check_moved(data)
+    (older / "postgres" / MARK).unlink()
+    await check_moved(older)
 
 
 MOVER = """
@@ -310,15 +327,14 @@ def mover(data: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.parametrize("killed", ["owner", "both"])
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-async def test_a_move_that_is_killed_is_done_by_the_next_start(data: Path, killed: str) -> None:
-    await make_older(data)
-    with mover(data) as process:
-        await until_true((data / "postgres" / "stands_still").exists)
+async def test_a_move_that_is_killed_is_done_by_the_next_start(older: Path, killed: str) -> None:
+    with mover(older) as process:
+        await until_true((older / "postgres" / "stands_still").exists)
         (session,) = [pid for pid, title in children(process.pid).items() if ROLE in title]
         process.kill()
         process.wait()
         if killed == "both":
             os.kill(session, signal.SIGKILL)
 
-    await check_moved(data)
+    await check_moved(older)
     assert not alive(session)

@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.data_folder import provide_cluster
 from tests.support.embedded import DEADLINE_S, QUICK, alive, ask, ask_again, owner
 from tests.support.waiting import until, until_true
 from triptych.embedded.data_folder import DataFolder
@@ -35,14 +36,21 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
+    """A data folder with a database of the test's own."""
+    return provide_cluster(tmp_path / "data")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A data folder without a database."""
     return DataFolder(tmp_path / "data").path
 
 
 # --- What was committed stays ----------------------------------------------------------------
 
 
-async def test_g4_a_stop_and_a_start_keep_the_data(data: Path) -> None:
-    server = EmbeddedPostgres(data, extra=QUICK)
+async def test_g4_a_stop_and_a_start_keep_the_data(empty: Path) -> None:
+    server = EmbeddedPostgres(empty, extra=QUICK)
     async with server:
         await ask(server.dsn, "CREATE TABLE kept AS SELECT 42 AS answer")
         pid = server.pid
@@ -59,8 +67,8 @@ async def test_g4_a_stop_and_a_start_keep_the_data(data: Path) -> None:
         await server.stop()
 
 
-async def test_g4_nothing_that_a_commit_needs_is_switched_off(data: Path) -> None:
-    async with EmbeddedPostgres(data) as server:
+async def test_g4_nothing_that_a_commit_needs_is_switched_off(empty: Path) -> None:
+    async with EmbeddedPostgres(empty) as server:
         for name in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
             assert await ask(server.dsn, f"SHOW {name}") == "on"
         assert await ask(server.dsn, "SHOW server_encoding") == "UTF8"
@@ -133,16 +141,16 @@ async def test_g4_owner_and_postmaster_killed_together(data: Path) -> None:
         await computing
 
 
-async def test_an_owner_killed_inside_initdb_does_not_poison_the_folder(data: Path) -> None:
-    with owner(data) as process:
-        await until_true(lambda: any(data.glob("postgres.new-*/PG_VERSION")))
+async def test_an_owner_killed_inside_initdb_does_not_poison_the_folder(empty: Path) -> None:
+    with owner(empty) as process:
+        await until_true(lambda: any(empty.glob("postgres.new-*/PG_VERSION")))
         process.kill()
         process.wait()
-    assert not (data / "postgres").exists()
+    assert not (empty / "postgres").exists()
 
-    async with EmbeddedPostgres(data, extra=QUICK) as server:
+    async with EmbeddedPostgres(empty, extra=QUICK) as server:
         assert await ask(server.dsn, "SELECT 1") == 1
-        assert list(data.glob("postgres.new-*")) == []
+        assert list(empty.glob("postgres.new-*")) == []
 
 
 async def test_a_recorded_pid_that_is_somebody_elses_now_is_left_alone(data: Path) -> None:
@@ -228,9 +236,9 @@ async def test_watching_ends_with_a_stop(data: Path) -> None:
 
 @pytest.mark.parametrize("content", ["12\n", None], ids=["another version", "no cluster"])
 async def test_a_folder_that_is_not_ours_is_refused_and_not_touched(
-    data: Path, content: str | None
+    empty: Path, content: str | None
 ) -> None:
-    cluster = data / "postgres"
+    cluster = empty / "postgres"
     cluster.mkdir()
     (cluster / "precious").write_text("data")
     if content is not None:
@@ -238,7 +246,7 @@ async def test_a_folder_that_is_not_ours_is_refused_and_not_touched(
     before = {path: path.stat() for path in (cluster, *cluster.iterdir())}
 
     with pytest.raises(PostgresServerError) as refused:
-        await EmbeddedPostgres(data).start()
+        await EmbeddedPostgres(empty).start()
 
     assert ("is not a Postgres cluster" if content is None else "Postgres 12") in str(refused.value)
     assert refused.value.remedy

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.data_folder import provide_cluster
 from tests.support.embedded import QUICK, alive, owner, socket_folder
 from tests.support.waiting import until_true
 from triptych.embedded.data_folder import DataFolder
@@ -25,7 +26,8 @@ PAST_S = 2 * QUIET_S
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return DataFolder(tmp_path / "data").path
+    """A data folder with a database of the test's own."""
+    return provide_cluster(tmp_path / "data")
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
     """The data folder of a server that was killed with its postmaster, long ago."""
-    killed = DataFolder(tmp_path / ("long" * 50)).path  # So that its sockets are not inside.
+    killed = provide_cluster(tmp_path / ("long" * 50))  # So that its sockets are not inside.
     with owner(killed) as process:
         assert process.stdout is not None
         postmaster = int(process.stdout.readline())
@@ -106,7 +108,7 @@ async def test_what_has_changed_a_moment_ago_stays(data: Path, killed: Path) -> 
 
 
 async def test_the_socket_of_an_orphan_stays(data: Path, tmp_path: Path) -> None:
-    orphaned = DataFolder(tmp_path / ("long" * 50)).path
+    orphaned = provide_cluster(tmp_path / ("long" * 50))
     with owner(orphaned) as process:
         assert process.stdout is not None
         orphan = int(process.stdout.readline())

@@ -61,7 +61,8 @@ def _hear_signals() -> None:
 
 
 @functools.cache
-def _forks() -> Forks:
+def forks() -> Forks:
+    """Return the process that forks this session's commands."""
     return Forks()
 
 
@@ -72,9 +73,9 @@ def forks() -> Forks:
 
 def pytest_unconfigure() -> None:
     """End the process that forks commands."""
-    if _forks.cache_info().currsize:
-        _forks().close()
-        _forks.cache_clear()
+    if forks.cache_info().currsize:
+        forks().close()
+        forks.cache_clear()
 
 
 class Cli:
@@ -88,6 +89,8 @@ class Cli:
             "TRIPTYCH_DATA": str(data),
             "TRIPTYCH_EMBEDDER": "none",
             "TRIPTYCH_API_PORT": "0",
+            # Each decoder that starts takes half a CPU second, and the pictures here are small.
+            "TRIPTYCH_DECODERS": "1",
             "TRIPTYCH_FETCH_ALLOW": "127.0.0.0/8",
             "COLUMNS": "200",
             "PYTHONFAULTHANDLER": "1",
@@ -104,14 +107,16 @@ class Cli:
             preexec_fn=_hear_signals,
         )
 
-    async def _fork(self, *args: str) -> Fork | None:
-        if self.python != sys.executable or sys.platform != "linux":
-            return None
-        return await _forks().start(args, self.env, self.data.parent)
+    async def start_fork(self, *args: str) -> Process | Fork:
+        """Start a command as a fork if that is possible, and else as `start` does."""
+        fork = None
+        if self.python == sys.executable and sys.platform == "linux":
+            fork = await forks().start(args, self.env, self.data.parent)
+        return fork or await self.start(*args)
 
     async def __call__(self, *args: str) -> Result:
         """Run a command to its end."""
-        process = await self._fork(*args) or await self.start(*args)
+        process = await self.start_fork(*args)
         communication = asyncio.create_task(process.communicate())
         done, _ = await asyncio.wait([communication], timeout=PATIENCE_S)
         if not done:
@@ -137,12 +142,12 @@ def cli(new_cli: Cli) -> Cli:
 
 
 @asynccontextmanager
-async def up_process(cli: Cli) -> AsyncIterator[tuple[Process, str]]:
+async def up_process(cli: Cli) -> AsyncIterator[tuple[Process | Fork, str]]:
     """Run `triptych up` until it says that it is up, and stop it as an init system would.
 
     Yields the process and the server's URL.
     """
-    process = await cli.start("up")
+    process = await cli.start_fork("up")
     assert process.stderr is not None
     try:
         async with asyncio.timeout(PATIENCE_S):

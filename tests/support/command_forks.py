@@ -1,4 +1,4 @@
-"""Commands as forks of one process that has imported the program, which takes two CPU seconds.
+"""Commands as forks of one process that has imported the program, which takes four CPU seconds.
 
 The process that forks them is started once a test session, from this file. It has one thread and no
 event loop, so nothing is lost by a fork. A fork runs ``python -m triptych`` with the arguments, the
@@ -9,6 +9,7 @@ command imports by itself is not seen to be missing here: `Cli.start` starts an 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import os
@@ -24,6 +25,7 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from unittest.mock import patch
 
 from triptych.runtime.cpu import one_thread_each
 
@@ -36,43 +38,60 @@ PACKAGES = tuple(
     for name in ("cli", "client", "api", "wiring", "workers", "gather", "media", "ai", "snapshots")
 )
 """What the forks find imported, with what these packages import."""
-WHEN_NEEDED = (
+IMPORTED_LATE = (
     *("scipy.optimize", "scipy.sparse.csgraph"),
     *("sklearn.cluster", "sklearn.decomposition", "sklearn.linear_model"),
 )
-"""What the AI phase imports when it needs it: two CPU seconds for each process that runs it."""
-STARTING_THREADS = frozenset({"pyarrow", "onnxruntime", "cv2"})
+"""What the steps of the AI phase import when they run: more than a CPU second for each run."""
+STARTING_THREADS = frozenset({"onnxruntime"})
 """Packages that start threads when they are imported; a fork imports them and what needs them."""
+NO_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""Without these variables importing pyarrow starts a thread, of jemalloc."""
+NOT_NEEDED = frozenset({"pandas"})
+"""scikit-learn imports it where it is installed, as for these tests; the program needs it not."""
 AT_START = ("PYTHON", "LANG", "LC_")
 """How the variables begin that an interpreter reads once."""
 SIZE = frozenset({"COLUMNS", "LINES"})
 END_S = 60.0
+SHIM = Path(__file__).with_name("command_shim.py")
+REQUESTS = "FORK_REQUESTS"
+"""The variable by which `SHIM` finds the way to the process that forks."""
 
 
 class _Refuse(MetaPathFinder):
-    """Lets no package be imported that starts threads."""
+    """Lets no package be imported that starts threads or is not needed."""
 
     def find_spec(self, name: str, *_: object) -> None:
-        if name in STARTING_THREADS:
-            raise _Refused(f"{name} starts threads", name=name)
+        if name in STARTING_THREADS | NOT_NEEDED:
+            raise _Refused(f"{name} starts threads, or is not needed", name=name)
 
 
 class _Refused(ImportError):
-    """A module was not imported because it needs one of `STARTING_THREADS`."""
+    """A module was not imported because it needs one that `_Refuse` refuses."""
 
 
-def import_packages() -> None:
-    """Import what starts no thread of `PACKAGES`, and what is imported `WHEN_NEEDED`."""
+def import_packages(packages: Sequence[str], late: Sequence[str]) -> None:
+    """Import packages with all that is in them, and ``late``, as far as it starts no thread."""
     refuse = _Refuse()
     sys.meta_path.insert(0, refuse)
-    for package in PACKAGES:
+    for package in packages:
         parts = import_module(package).__path__
         for module in pkgutil.walk_packages(parts, f"{package}."):
             with suppress(_Refused):
                 import_module(module.name)
-    for name in WHEN_NEEDED:
+    for name in late:
         import_module(name)
     sys.meta_path.remove(refuse)
+
+
+def make_command_tree() -> None:
+    """Make typer's commands once for all forks: it takes a fifth of a second."""
+    from typer import main
+
+    from triptych.cli.command_line import app
+
+    patch.object(main, "get_command", functools.cache(main.get_command)).start()
+    main.get_command(app)
 
 
 class Forker:
@@ -158,41 +177,49 @@ class Fork:
     ) -> None:
         self.pid = pid
         self.returncode: int | None = None
+        self.stdout, self.stderr = pipes
         self._answer = answer
-        self._pipes = pipes
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.returncode is None:
-            with suppress(ProcessLookupError):  # It has ended, and nobody has asked yet.
+            with suppress(ProcessLookupError):  # It has ended, and nobody has waited for it.
                 os.kill(self.pid, number)
-
-    async def communicate(self) -> tuple[bytes, bytes]:
-        """Return what it wrote to stdout and to stderr, when it has ended."""
-        out, err = await asyncio.gather(*(pipe.read() for pipe in self._pipes))
-        await self.wait()
-        return out, err
-
-    async def wait(self) -> int:
-        """Return its exit code, when it has ended. Safe to repeat."""
-        if self.returncode is None:
-            code = await self._answer.read()
-            assert code, "the process that forks commands has died"
-            self.returncode = int(code)
-        return self.returncode
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    async def wait(self) -> int:
+        """Return its code when it has ended."""
+        if self.returncode is None:
+            code = await self._answer.readline()
+            assert code, "the process that forks commands has died"
+            self.returncode = int(code)
+            await self._answer.read()  # To its end, which closes it.
+        return self.returncode
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """Return what it wrote to stdout and to stderr, when it has ended."""
+        out, err, _ = await asyncio.gather(self.stdout.read(), self.stderr.read(), self.wait())
+        return out, err
+
 
 class Forks:
-    """The process that forks commands, and the way to it."""
+    """The process that forks commands, and the way to it.
 
-    def __init__(self) -> None:
+    ``packages`` and ``late`` are what the forks find imported.
+    """
+
+    def __init__(
+        self, packages: Sequence[str] = PACKAGES, late: Sequence[str] = IMPORTED_LATE
+    ) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno())],
-                env={**_without_size(os.environ), **interpreter()},
+                [sys.executable, "-P", __file__, str(theirs.fileno()), ",".join(packages), *late],
+                env={**_without_size(os.environ), **interpreter(), **NO_THREAD},
                 pass_fds=[theirs.fileno()],
             )
 
@@ -213,7 +240,7 @@ class Forks:
         """Start a command whose output nobody reads; None as `start` does."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
-            return await self._start(arguments, environment, folder, nowhere, nowhere)
+            return await self._start(arguments, environment, folder, nowhere, nowhere, *_nothing())
         finally:
             os.close(nowhere)
 
@@ -239,6 +266,17 @@ class Forks:
         assert pid, "the process that forks commands has died"
         return Fork(int(pid), answer, *pipes)
 
+    def program(self, folder: Path) -> tuple[dict[str, str], tuple[int, ...]]:
+        """Put a program ``triptych`` into a folder, which forks a command when a script calls it.
+
+        Returns:
+            Variables that the script has to have, and descriptors that it has to inherit.
+        """
+        path = folder / "triptych"
+        path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{SHIM}' \"$@\"\n")
+        path.chmod(0o755)
+        return {REQUESTS: str(self._requests.fileno())}, (self._requests.fileno(),)
+
     def close(self) -> None:
         self._requests.close()
         self._process.wait(END_S)
@@ -253,6 +291,14 @@ def interpreter(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables that Python reads when it starts; a hung command shows its stacks."""
     read = {name: value for name, value in environment.items() if name.startswith(AT_START)}
     return read | {"PYTHONFAULTHANDLER": "1"}
+
+
+def _nothing() -> tuple[asyncio.StreamReader, asyncio.StreamReader]:
+    """Return two readers that are at their end."""
+    out, err = asyncio.StreamReader(), asyncio.StreamReader()
+    out.feed_eof()
+    err.feed_eof()
+    return out, err
 
 
 async def _pipe() -> tuple[asyncio.StreamReader, int]:
@@ -270,7 +316,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     one_thread_each()
-    import_packages()
+    import_packages(sys.argv[2].split(","), sys.argv[3:])
+    make_command_tree()
     gc.freeze()  # A fork's collections would copy every page.
     if Forker(socket.socket(fileno=int(sys.argv[1]))).serve():
         runpy.run_module("triptych", run_name="__main__", alter_sys=True)

@@ -36,6 +36,11 @@ class ServedApi:
         """Where ``/<anything>/<number>.png`` is served."""
 
     @property
+    def dsn(self) -> str:
+        """The address of its database."""
+        return self._dsn
+
+    @property
     def url(self) -> str:
         return self.api.url
 

@@ -3,6 +3,8 @@
 One package of ONNX Runtime is installed at a time: `onnxruntime` has the CPU (and on macOS CoreML),
 `onnxruntime-gpu` CUDA and TensorRT, `onnxruntime-openvino` OpenVINO. They share one folder, so with
 two of them the later one has overwritten the other.
+
+Importing it takes time and starts a thread, so only what uses a device or a model does.
 """
 
 from __future__ import annotations
@@ -16,8 +18,6 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import onnxruntime as ort
 
 from triptych.errors import SettingsError
 
@@ -179,6 +179,8 @@ def find_device(wanted: str, precision: Precision = Precision.FLOAT32) -> FoundD
         if why := _lacks(device, precision) or _fails(device):
             raise why
         return FoundDevice(device)
+    import onnxruntime as ort
+
     passed_over: list[str] = []
     for device in FOUND_BY_ITSELF:
         if device.provider not in ort.get_available_providers():
@@ -206,6 +208,8 @@ def installed_packages() -> list[str]:
 
 def _lacks(device: Device, precision: Precision) -> SettingsError | None:
     """Return what is missing for a device, from what is installed alone."""
+    import onnxruntime as ort
+
     if device.provider not in ort.get_available_providers():
         return SettingsError(
             f"{device.value} needs {device.provider}, which the installed ONNX Runtime "
@@ -243,6 +247,8 @@ def _fails(device: Device) -> SettingsError | None:
         return None
     if device in {Device.CUDA, Device.TENSORRT}:
         _load_cuda()
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.log_severity_level = 4
     why = "ONNX Runtime falls back to the CPU"
@@ -270,6 +276,8 @@ def _load_cuda() -> None:
     Runtime prints what it could not load, which is no part of a command's output.
     """
     if find_spec("nvidia") is not None:
+        import onnxruntime as ort
+
         with contextlib.redirect_stdout(sys.stderr):
             ort.preload_dlls(directory="")
 

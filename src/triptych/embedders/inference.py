@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from triptych.embedders.devices import Device, Execution
 from triptych.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 HASH_BLOCK_BYTES = 1024 * 1024
 SMALLEST_NORM = 1e-12
@@ -78,6 +80,8 @@ def load_graph(
         ModelError: it cannot be read or loaded, or not on its device, or it has weights in files
         that the description does not name.
     """
+    import onnxruntime as ort
+
     options = _options(threads)
     try:
         content = path.read_bytes()
@@ -116,6 +120,8 @@ def _not_loaded(path: Path, error: Exception, execution: Execution) -> ModelErro
 
 
 def _options(threads: int) -> ort.SessionOptions:
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from triptych.embedders.description import (
     IMAGENET_MEAN,
@@ -22,6 +21,9 @@ from triptych.embedders.devices import SAME_MODEL_COSINE, Device, Execution
 from triptych.embedders.inference import ON_CPU, Graph, load_graph, unit
 from triptych.embedders.sample_pictures import sample_pictures
 from triptych.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 SCALE = 1 / 255
 DEFAULT_SIDE = 224
