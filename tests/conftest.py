@@ -32,4 +32,6 @@ pytest_plugins = [
     "tests.support.cli_process",
     "tests.support.data_folder",
     "tests.support.picture_server",
+    "tests.support.plain_logs",
+    "tests.support.proof_size",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -66,10 +67,19 @@ def modules(root: Path) -> Iterator[tuple[str, Path]]:
         yield ".".join(path.relative_to(root).with_suffix("").parts), path
 
 
+def _parsed(path: Path) -> ast.Module:
+    return _tree(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _tree(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def imports(path: Path) -> set[str]:
     """Return what a file imports from our package, without the package's name."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
         elif isinstance(node, ast.Import):
@@ -108,7 +118,7 @@ def too_long(root: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
         if text.count("\n") > FILE_LINES_MAX:
             found.append(module)
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(_tree(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 if node.end_lineno - node.lineno > FUNCTION_LINES_MAX:
@@ -125,7 +135,7 @@ def stray_sql(root: Path) -> list[str]:
     for module, path in modules(root):
         if ADAPTERS.search(module) or folder(module) in {"database", "embedded"}:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parsed(path)):
             text = node.value if isinstance(node, ast.Constant) else None
             if isinstance(text, str) and "\n" not in text and SQL.search(text):
                 found.append(f"{module}: {text[:40]}")
@@ -135,7 +145,7 @@ def stray_sql(root: Path) -> list[str]:
 def undocumented(root: Path) -> list[str]:
     found = []
     for module, path in modules(root):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _parsed(path)
         if not ast.get_docstring(tree):
             found.append(module)
         for node in tree.body:
@@ -173,7 +183,7 @@ def stray_sessions(root: Path) -> list[str]:
     for module, path in modules(root):
         if module in SESSIONS:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parsed(path)):
             name = (
                 getattr(node.func, "attr", getattr(node.func, "id", ""))
                 if (isinstance(node, ast.Call))
@@ -206,7 +216,7 @@ def imported_tests(root: Path) -> list[str]:
     """Find imports of test modules: what several need belongs in `tests.support`."""
     found = []
     for module, path in modules(root):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 origin = getattr(node, "module", None) or ""
                 names = [origin, *(alias.name for alias in node.names)]

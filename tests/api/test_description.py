@@ -23,6 +23,7 @@ from schemathesis import GenerationMode
 from tests.support.api_server import fill, serving
 from tests.support.description import described
 from tests.support.postgres import PostgresServer
+from tests.support.proof_size import at_full_size, by_size
 from triptych.api.column_filters import column_filters
 from triptych.errors import BadInput, InvalidBrand
 from triptych.fetch.host_limit import host_name
@@ -131,7 +132,7 @@ def test_every_operation_does_as_it_is_described(
     check_operation(description, method, path, mode, EXAMPLES)
 
 
-@pytest.mark.prove
+@at_full_size
 @pytest.mark.parametrize("mode", MODES, ids=str)
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_operation_does_as_it_is_described_at_length(
@@ -269,7 +270,12 @@ def test_every_phase_of_schemathesis_finds_nothing(
         running.url,
     ]
     # What leave_to_schema takes from the requests above would count as wrongly refused here.
-    options = ["--exclude-checks", "positive_data_acceptance", "--max-examples", "30"]
+    options = [
+        "--exclude-checks",
+        "positive_data_acceptance",
+        "--max-examples",
+        by_size("10", "30"),
+    ]
     options += ["--seed", "1", "--no-color", "--continue-on-failure"]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]

@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from tests.support.fetching import opened_fetcher
 from tests.support.local_pipeline import acquiring_at, ended
 from tests.support.picture_server import picture
+from tests.support.proof_size import at_full_size
 from triptych.errors import ItemError, PermanentItemError, TransientItemError
 from triptych.fetch.fetcher import Fetcher, Validators
 from triptych.fetch.robots import check_opt_out
@@ -195,7 +196,7 @@ async def test_a_304_that_nobody_asked_for_is_no_answer() -> None:
         await runner.cleanup()
 
 
-@pytest.mark.parametrize("urls", [100, pytest.param(1000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("urls", [100, pytest.param(1000, marks=at_full_size)])
 async def test_a_rerun_of_an_unchanged_brand_transfers_no_bodies(tmp_path: Path, urls: int) -> None:
     async with hosting() as host:
         path = tmp_path / "urls.csv"

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.barrier_machine import POLICY, BarrierMachine, staged
-from tests.support.proof_size import by_size
+from tests.support.proof_size import at_full_size, by_size
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
 from triptych.model import Item, ItemResult, NewItem, RunState
@@ -97,7 +97,7 @@ async def check_committed_once(
 
 
 @pytest.mark.parametrize(
-    "seed", [*SEEDS, *(pytest.param(seed, marks=pytest.mark.prove) for seed in SEEDS_AT_LENGTH)]
+    "seed", [*SEEDS, *(pytest.param(seed, marks=at_full_size) for seed in SEEDS_AT_LENGTH)]
 )
 async def test_g2_racing_flushes_commit_once(migrated_dsn: str, seed: int) -> None:
     await race(migrated_dsn, seed)

@@ -62,13 +62,8 @@ def _hear_signals() -> None:
 
 @functools.cache
 def forks() -> Forks:
-    """Return the process that forks this session's commands."""
+    """Return the process that forks this session's commands; it is started when first needed."""
     return Forks()
-
-
-def forks() -> Forks:
-    """Return the process that forks commands; it is started when it is first needed."""
-    return _forks()
 
 
 def pytest_unconfigure() -> None:

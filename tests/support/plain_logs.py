@@ -8,8 +8,8 @@ from __future__ import annotations
 import structlog
 
 
-def use_plain_tracebacks() -> None:
-    """Keep structlog's defaults otherwise."""
+def pytest_configure() -> None:
+    """Use plain tracebacks in this process, and keep structlog's defaults otherwise."""
     *others, _ = structlog.get_config()["processors"]
     shown = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback

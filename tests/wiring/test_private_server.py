@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.api_server import commit, settings_for
+from tests.support.proof_size import at_full_size
 from triptych.client import open_socket_client
 from triptych.errors import BadInput, BrandNotFound, ServerUnavailable, SettingsError
 from triptych.messages import Phase
@@ -95,7 +96,7 @@ async def test_files_are_not_named_to_workers_that_may_be_elsewhere(
         assert (await client.start("adidas", source=own.source)).source == own.source
 
 
-@pytest.mark.parametrize("step_ms", [1.5, pytest.param(0.25, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("step_ms", [1.5, pytest.param(0.25, marks=at_full_size)])
 async def test_it_ends_at_whatever_moment_it_is_closed(
     migrated_dsn: str, tmp_path: Path, step_ms: float
 ) -> None:

@@ -17,6 +17,7 @@ from tests.support.api_server import commit, pictures, settings_for
 from tests.support.contracts.search_contract import mark
 from tests.support.equal_reads import assert_equal
 from tests.support.projector_process import projector_process
+from tests.support.proof_size import at_full_size
 from tests.support.waiting import until
 from triptych.database.session import Database
 from triptych.gather.urls import item_key
@@ -183,9 +184,7 @@ async def test_g12_every_page_of_both_stores_is_equal(world: World) -> None:
     await assert_equal(world.postgres, world.mongodb)
 
 
-@pytest.mark.parametrize(
-    "kills_wanted", [KILLS, pytest.param(KILLS_AT_LENGTH, marks=pytest.mark.prove)]
-)
+@pytest.mark.parametrize("kills_wanted", [KILLS, pytest.param(KILLS_AT_LENGTH, marks=at_full_size)])
 @pytest.mark.parametrize("window", WINDOWS)
 async def test_g12_a_projector_killed_in_every_window_shows_whole_snapshots_only(
     world: World, window: str, kills_wanted: int

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
+from tests.support.proof_size import at_full_size
 from tests.support.snapshots import snapshot_of
 from triptych.ai.context import Context
 from triptych.ai.steps.duplicates.duplicates import find_duplicates
@@ -168,7 +169,7 @@ def test_edits_of_every_colour_stay_with_it(ground: str) -> None:
     check_edits_stay(ground, EDITED[ground])
 
 
-@pytest.mark.prove
+@at_full_size
 @pytest.mark.parametrize("ground", GROUNDS)
 def test_edits_of_all_colours_stay_with_them_on_every_ground(ground: str) -> None:
     check_edits_stay(ground, ("red", "blue", "black", "white", "grey", "brown"))

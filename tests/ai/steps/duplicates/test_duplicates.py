@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from tests.support.data_folder import provide_models
+from tests.support.proof_size import at_full_size
 from tests.support.snapshots import shuffled, snapshot_of, unit
 from triptych.ai import nearest
 from triptych.ai.context import Context
@@ -90,7 +91,7 @@ def test_neither_the_order_nor_the_blocks_change_anything(
     assert list(found.marks["duplicates"]) == [whole.marks["duplicates"][row] for row in order]
 
 
-@pytest.mark.prove
+@at_full_size
 @settings(max_examples=500, deadline=None)
 @any_order
 def test_neither_the_order_nor_the_blocks_change_anything_of_many(
@@ -134,7 +135,7 @@ def test_groups_are_disjoint_whole_and_held_together_by_their_largest(snapshot: 
         assert not any(agree(snapshot, head, alone) for head in larger)
 
 
-@pytest.mark.prove
+@at_full_size
 @settings(max_examples=1_000, deadline=None)
 @given(snapshot=snapshots())
 def test_groups_of_many_are_so(snapshot: Snapshot) -> None:
