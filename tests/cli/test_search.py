@@ -13,6 +13,7 @@ from tests.support.commands import Commands, log_apart
 from tests.support.picture_server import write_manifest
 from tests.support.postgres import PostgresServer
 from tests.support.served_api import ServedApi, served_api
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -35,10 +36,17 @@ def log_as_before() -> Iterator[None]:
         yield
 
 
+async def unindexed(served: ServedApi) -> int:
+    """Return how many brands a search of all brands leaves out: they are indexed after a commit."""
+    found: int = (await served.api.get("/search?q=red")).json["unindexed"]
+    return found
+
+
 def test_what_a_run_brought_is_searched(served: ServedApi, tmp_path: Path) -> None:
     commands = Commands(served.url)
     source = write_manifest(tmp_path, served.pictures, "nike", 12)
     assert commands.followed("submit", "nike", "--source", source, "--watch")["ai_state"] == "done"
+    served.call(until(lambda: unindexed(served), lambda brands: brands == 0))
 
     found = commands.json("search", "red", "--limit", "3")
     assert (len(found["items"]), found["unindexed"]) == (3, 0)

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from typer.testing import Result as Ran
 from tests.support.cli_process import Result
 from tests.support.sealing import KEY
 from triptych.cli.command_line import app
+
+# Its console keeps the width that is set when it is made, which would be the first command's.
+import_module("triptych.cli.tables")
 
 
 class Commands:
