@@ -15,7 +15,7 @@ from triptych.ai.step import discover
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
-ASSETS, MEMORY_MAX_MB = by_size((20_000, 1_000), (100_000, 1_500))
+ASSETS, MEMORY_MAX_MB = by_size((8_000, 1_000), (100_000, 1_500))
 PATIENCE_S = 1_500.0
 
 

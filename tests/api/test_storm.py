@@ -14,12 +14,13 @@ import pytest
 from tests.support.api_server import Api, Reply, running_worker, serving
 from tests.support.local_pipeline import LOOPBACK
 from tests.support.picture_server import Site, write_manifest
+from tests.support.proof_size import by_size
 from tests.support.retention_rules import COLLECT_AT_ONCE
 from triptych.objects import open_store
 from triptych.workers.collector import Collector
 
 PICTURES = 24
-ROUNDS = 8
+ROUNDS = by_size(4, 8)
 READERS = 4
 PATIENCE_S = 240.0
 EXPECTED = {200, 202, 206, 404, 409, 410}
