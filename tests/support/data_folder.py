@@ -55,7 +55,7 @@ def _cluster() -> Path:
         async with EmbeddedPostgres(data, extra=QUICK):
             pass
 
-    # A loop of its own: whoever asks may have one.
+    # A loop of its own: the caller may run one already.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(asyncio.run, start_and_stop()).result(MADE_S)
     # Its address, and what it said, belong to the folder that it was made for.
