@@ -17,6 +17,11 @@ one_thread_each()
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# readline sets them in the environment of pytest-xdist's workers. A console that is made then keeps
+# that width, whatever a test's command is given.
+for size in ("COLUMNS", "LINES"):
+    os.environ.pop(size, None)
+
 # Reading the text in a picture takes a quarter of a CPU second, and its model a second to load.
 # Looking for people takes up to a fifth. Tests that are about either turn it on.
 os.environ["TRIPTYCH_OCR"] = "false"

@@ -21,7 +21,7 @@ from tests.support.cli_process import Result
 from tests.support.sealing import KEY
 from triptych.cli.command_line import app
 
-# Its console keeps the width that is set when it is made, which would be the first command's.
+# Its console keeps a width that is set when it is made: not that of the first command.
 import_module("triptych.cli.tables")
 
 
